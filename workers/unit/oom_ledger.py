@@ -6,6 +6,7 @@ parent have more than those of its children belongs to one that is gone. A look 
 
 from collections.abc import Iterable
 from enum import StrEnum
+from math import inf
 from typing import Protocol
 
 from msgspec import Struct
@@ -71,18 +72,18 @@ class _Victims:
         """Whose limit it may have been, the innermost first; whether that is the unit's own."""
         innermost = self.victim
         found = [OomLevel(innermost, innermost.own, True), OomLevel(innermost, innermost.inner, True)]
+        unlikely: list[OomLevel] = []
+        lowest, is_below = innermost, self.gone is not None
         for node in innermost.chain[1:]:
-            if node is self.node:
-                found.append(self._gone_level())
+            if is_below:
+                # Limits below a node that no cgroup of now explains were those of one that is gone: the lowest, as it was known.
+                # Limits inside one that had none itself are not excluded, but those above are likelier.
+                inner = OomLevel(lowest, node.inner, lowest is innermost)
+                (unlikely if lowest.limit_bytes is None else found).append(inner)
+                lowest = lowest if _limit(lowest) <= _limit(node) else node
+                is_below = node is not self.node
             found.append(OomLevel(node, node.own, False))
-        return found
-
-    def _gone_level(self) -> OomLevel:
-        """Limits inside the node that no cgroup of now explains were those of one that is gone: the lowest, as it was known."""
-        chain = self.victim.chain
-        gone = chain[: chain.index(self.node)]
-        lowest = min(gone, key=lambda each: (each.limit_bytes is None, each.limit_bytes or 0))
-        return OomLevel(lowest, self.node.inner, lowest is self.victim)
+        return found + unlikely
 
 
 class OomLedger:
@@ -113,7 +114,11 @@ class OomLedger:
         """Account for a cgroup and all above it from now on. False: it has no memory controller, or is gone."""
         node: OomNode | None = None
         for each in _with_ancestors(path):
-            node = self._by_path.get(each) or self._added(each, node, is_fresh=False) or node
+            known = self._by_path.get(each)
+            # It may have its limit since it was found: a runtime makes a cgroup first.
+            if known is not None and known.limit_bytes is None:
+                known.limit_bytes = self._memory.limit_bytes(each)
+            node = known or self._added(each, node, is_fresh=False) or node
         if node is not None and is_leaf:
             node.is_leaf = True
         return path in self._by_path
@@ -159,20 +164,30 @@ class OomLedger:
             self._with_vanished.append(node.parent)
         if self._is_whole and not node.unexplained_kills and not node.unexplained_ooms:
             return None
+        node.limit_bytes = self._memory.limit_bytes(node.path) or node.limit_bytes
         if self._is_whole and not node.is_leaf:
+            given_up = {each.path: each for each in node.vanished}
             for path in self._memory.children(node.path):
                 if path not in self._by_path:
-                    self._added(path, node)
+                    self._added(path, node, given_up.get(path))
         return reading
 
-    def _added(self, path: str, parent: OomNode | None, *, is_fresh: bool = True) -> OomNode | None:
+    def _added(self, path: str, parent: OomNode | None, before: OomNode | None = None, *, is_fresh: bool = True) -> OomNode | None:
+        """`before` was given up, and goes on where the cgroup is still there."""
         reading = self._memory.read(path)
         if reading is None:
             return None
         # The parent is read after it, or it would not have what this one has just counted.
         if not is_fresh and parent is not None and (above := self._memory.read(parent.path)) is not None:
             parent.see(above)
+        if parent is not None and before is not None and before.has_counted_up(reading):
+            parent.vanished.remove(before)
+            before.was_shared = False
+            self._by_path[path] = parent.children[path] = before
+            return before
         node = OomNode(path, parent)
+        if parent is not None:
+            parent.has_had_children = True
         self._begun += 1
         node.number = self._begun
         node.begin(reading)
@@ -218,12 +233,20 @@ class OomLedger:
     def _judge(self, victims: list[_Victims], now_ns: int) -> list[OomKill]:
         """Each limit is hit before its victim is killed: read after the kills were seen, the hits have them all."""
         killing: set[OomNode] = set()
-        for node in {node for each in victims for node in each.node.chain}:
-            reading = self._memory.read(node.path)
-            if reading is not None:
-                self._take_hits(node, reading, now_ns)
-                if node.has_killed_group(reading.own):
-                    killing.add(node)
+        killing_below: set[OomNode] = set()
+        # What is counted below is counted above at once: read from above, nothing is seen there that is not seen below.
+        nodes = sorted(dict.fromkeys(node for each in victims for node in each.node.chain), key=lambda node: len(node.chain))
+        readings = [(node, self._memory.read(node.path)) for node in nodes]
+        for node, reading in reversed(readings):
+            if reading is None:
+                continue
+            self._take_hits(node, reading, now_ns)
+            if node.has_killed_group(reading.own):
+                killing.add(node)
+            if node.has_killed_group_below(reading.whole):
+                killing_below.add(node)
+        there = {node for node, reading in readings if reading is not None}
+        killing_below |= killing
         found: list[OomKill] = []
         taken: set[LimitHits] = set()
         for each in sorted(victims, key=lambda each: sum(level.hits.is_waiting(now_ns) for level in each.levels())):
@@ -231,7 +254,8 @@ class OomLedger:
             waiting = sorted(
                 (level for level in each.levels() if level.hits.is_waiting(now_ns)), key=lambda level: level.hits in taken
             )
-            if _goes_on(each, killing, now_ns) and not waiting and each.victim.last_level is not None:
+            is_counted_now = not (killing if each.victim in there else killing_below).isdisjoint(each.node.chain)
+            if _goes_on(each.victim, now_ns, is_counted_now=is_counted_now) and not waiting and each.victim.last_level is not None:
                 waiting = [each.victim.last_level]
             taken.update(level.hits for level in waiting[: each.kills])
             found += self._verdicts(each, waiting, now_ns)
@@ -257,13 +281,20 @@ def _kill(path: str, level: OomLevel, kills: int) -> OomKill:
     return OomKill(path, OomVerdict.ANCESTOR, kills, level.node.path, level.node.limit_bytes)
 
 
+def _limit(node: OomNode) -> float:
+    return inf if node.limit_bytes is None else node.limit_bytes
+
+
 def _shared(node: OomNode, kills: int, now_ns: int, look: int) -> Iterable[_Victims]:
     """Kills that no child explains: of children that are gone, the likeliest first; else of the cgroup itself.
 
     The cgroup was read before a child that went in this `look`, and may not have had all of its kills yet.
     """
-    is_hit = node.inner.is_waiting(now_ns)
-    gone = sorted(_leaves(node.vanished), key=lambda each: _unlikeliness(each, now_ns, is_hit=is_hit))
+    gone = _leaves(node.vanished)
+    # Where something was below, the processes were there.
+    gone = [each for each in gone if not each.has_had_children] or gone
+    is_hit = node.inner.is_waiting(now_ns) or any(_is_hit(each, node, now_ns) for each in gone)
+    gone.sort(key=lambda each: _unlikeliness(each, now_ns, is_hit=is_hit))
     _forget_before(look, node)
     if not gone:
         yield _Victims(node, None, kills)
@@ -271,6 +302,7 @@ def _shared(node: OomNode, kills: int, now_ns: int, look: int) -> Iterable[_Vict
     if gone[0].is_group_killed(now_ns) and not is_hit:
         gone = gone[:1]
     gone = [each for each in gone if not each.was_shared] or gone[:1]
+    gone = [each for each in gone if not each.was_lately_killed(now_ns)] or gone
     for number, each in enumerate(gone[:kills]):
         each.was_shared = True
         # With fewer that are gone than kills, the first one had the rest.
@@ -290,7 +322,15 @@ def _unlikeliness(gone: OomNode, now_ns: int, *, is_hit: bool) -> tuple[bool, bo
     """A group that is being killed, unless another limit was hit; one that had no kill yet; one whose limit was hit; one that was
     known last, since what has long been gone may be seen only now."""
     is_group = gone.is_group_killed(now_ns) and not is_hit
-    return not is_group, gone.last_level is not None, not gone.own.is_waiting(now_ns), -gone.number
+    return not is_group, gone.killed_at_ns is not None, not gone.own.is_waiting(now_ns), -gone.number
+
+
+def _is_hit(gone: OomNode, node: OomNode, now_ns: int) -> bool:
+    """Whether a limit between a cgroup that is gone and one above it waits for a kill, and not for more of a group there."""
+    if gone.is_group_killed(now_ns):
+        return False
+    chain = gone.chain
+    return any(each.own.is_waiting(now_ns) or each.inner.is_waiting(now_ns) for each in chain[: chain.index(node)])
 
 
 def _leaves(nodes: Iterable[OomNode]) -> list[OomNode]:
@@ -306,14 +346,12 @@ def _leaves(nodes: Iterable[OomNode]) -> list[OomNode]:
     return found
 
 
-def _goes_on(victims: _Victims, killing: set[OomNode], now_ns: int) -> bool:
+def _goes_on(victim: OomNode, now_ns: int, *, is_counted_now: bool) -> bool:
     """Whether these are further kills of a group of which some were seen before.
 
     From Linux 5.17 on the kernel counts a group when its first process has been killed: a count that is new belongs to the kill
     before it, unless that had one already.
     """
-    victim = victims.victim
-    is_counted_now = not killing.isdisjoint(victims.node.chain)
     is_known = victim.is_group
     goes_on = victim.is_just_killed(now_ns) and (victim.group_kills is None or is_counted_now != is_known)
     victim.is_group = is_counted_now or (is_known and goes_on)

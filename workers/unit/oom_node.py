@@ -60,6 +60,7 @@ class OomNode:
         # Counts up: which one was known first.
         self.number = 0
         self.children: dict[str, OomNode] = {}
+        self.has_had_children = False
         # Children that are gone since it was last looked: their counts stay in those of this one.
         self.vanished: list[OomNode] = []
         # The look in which it was found to be gone; whether kills were counted to it since.
@@ -71,12 +72,14 @@ class OomNode:
         self.kills_done = self.ooms_done = 0
         self.own_ooms = 0
         self.group_kills: int | None = 0
+        # Of those here and below: how many are known to whom they belong.
+        self.groups_done = 0
         self.own = LimitHits()
         self.inner = LimitHits()
         self.limit_bytes: int | None = None
         # What the last kill in it was for, and until when others of the same group may follow.
         self.last_level: OomLevel | None = None
-        self.killed_at_ns = 0
+        self.killed_at_ns: int | None = None
         self.is_group = False
 
     @property
@@ -94,6 +97,7 @@ class OomNode:
         self.last = reading.whole or reading.own
         self.kills_done, self.ooms_done, self.own_ooms = self.last.kills, self.last.ooms, reading.own.ooms
         self.group_kills = reading.own.group_kills
+        self.groups_done = self.last.group_kills or 0
         if self.parent is None or reading.whole is None:
             return
         if 0 < self.kills_done <= self.parent.unexplained_kills - self.parent.granted_kills:
@@ -102,6 +106,14 @@ class OomNode:
         if 0 < self.ooms_done <= self.parent.unexplained_ooms - self.parent.granted_ooms:
             self.parent.granted_ooms += self.ooms_done
             self.ooms_done = self.own_ooms = 0
+
+    def has_counted_up(self, reading: OomReading) -> bool:
+        """Whether these can be counts of the same cgroup, later; if so, they are its last."""
+        counted = reading.whole or reading.own
+        if counted.kills < self.last.kills or counted.ooms < self.last.ooms:
+            return False
+        self.see(reading)
+        return True
 
     def see(self, reading: OomReading) -> None:
         """What was read now. Counts that fell are those of another cgroup that has taken the path: it counts from zero."""
@@ -122,7 +134,21 @@ class OomNode:
     def has_killed_group(self, own: MemoryEvents) -> bool:
         """Whether a whole group was killed here since the last time. Before Linux 5.17 nobody knows."""
         before, self.group_kills = self.group_kills, own.group_kills
-        return own.group_kills is not None and before is not None and own.group_kills > before
+        if own.group_kills is None or before is None or own.group_kills <= before:
+            return False
+        self._explain_groups(own.group_kills - before)
+        return True
+
+    def has_killed_group_below(self, whole: MemoryEvents | None) -> bool:
+        """Whether that was in a cgroup below that is gone: those that are there have said so before."""
+        if whole is None or whole.group_kills is None or whole.group_kills <= self.groups_done:
+            return False
+        self._explain_groups(whole.group_kills - self.groups_done)
+        return True
+
+    def _explain_groups(self, groups: int) -> None:
+        for node in self.chain:
+            node.groups_done += groups
 
     def is_group_killed(self, now_ns: int) -> bool:
         """Whether more kills of a group that was killed here may follow."""
@@ -130,7 +156,15 @@ class OomNode:
 
     def is_just_killed(self, now_ns: int) -> bool:
         """Whether something was killed here, so short a time ago that it may go on."""
-        return self.last_level is not None and now_ns - self.killed_at_ns <= (GROUP_NS if self.is_group else PERHAPS_GROUP_NS)
+        within_ns = GROUP_NS if self.is_group else PERHAPS_GROUP_NS
+        return self.last_level is not None and self._was_killed_within(within_ns, now_ns)
+
+    def was_lately_killed(self, now_ns: int) -> bool:
+        """Whether its kill was seen, so that others which are gone now are likelier to have had the next one."""
+        return self._was_killed_within(WAIT_FOR_KILL_NS, now_ns)
+
+    def _was_killed_within(self, within_ns: int, now_ns: int) -> bool:
+        return self.killed_at_ns is not None and now_ns - self.killed_at_ns <= within_ns
 
     @property
     def unexplained_kills(self) -> int:
