@@ -79,8 +79,10 @@ class MessageHandler:
     def _on_hello(self, child: Child, now_ns: int) -> list[Effect]:
         is_held = self._takeover.keeps_its_rules(child)
         self._takeover.on_answered(child.name)
+        # Before the rules, with which it begins: one that is switched off would take a tick.
+        level = self._governance.on_hello(child, now_ns)
         greeted = self._state.authority.on_hello(child.name, child.epoch, is_held=is_held)
-        return [*greeted, *child.on_hello(now_ns), *self._governance.on_hello(child, now_ns)]
+        return [*level, *greeted, *child.on_hello(now_ns)]
 
     def _on_ready(self, child: Child, now_ns: int) -> list[Effect]:
         effects = child.on_ready(now_ns)

@@ -287,7 +287,7 @@ class SupervisorLoop:
         return Survivors(tuple(self._processes.take_over(worker) for worker in taken_over.workers), taken_over.epochs)
 
     def _notice_deaths(self) -> None:
-        for pid, gone in self._processes.take_gone():
+        for pid, gone in self._processes.take_gone(is_ending=self._machine.state.is_stopping):
             self._launcher.note_gone(pid)
             self._events.append(gone)
 

@@ -37,6 +37,8 @@ from supervisor.shell.worker_stderr import WorkerStderr
 STATUS_GRACE_NS = 500 * MS
 # One that is only kept from a processor is waited for longer, and looked at again and again.
 STARVED_GRACE_NS = 5 * S
+# While the agent ends: less than a killed worker has before it counts as left behind.
+STARVED_GRACE_AT_END_NS = 1500 * MS
 STARVED_LOOK_NS = 50 * MS
 WorkerT = TypeVar("WorkerT", bound=WorkerRow)
 # A worker that makes progress is measured for its CPU share alone: this often is enough, and fifty of them are cheap.
@@ -91,14 +93,19 @@ class WorkerProcessTable:
         revision = 0 if beat is None else beat.revision
         return Survivor(started.child, started.epoch, started.pid, started.started_at_ns, revision)
 
-    def take_gone(self) -> list[tuple[int, Exited]]:
-        """The processes that have ended since the last time, pid and end; they leave the table."""
+    def take_gone(self, *, is_ending: bool = False) -> list[tuple[int, Exited]]:
+        """The processes that have ended since the last time, pid and end; they leave the table. `is_ending`: the agent ends."""
+        starved_grace_ns = STARVED_GRACE_AT_END_NS if is_ending else STARVED_GRACE_NS
         gone = []
         for key, process in list(self._processes.items()):
             if process.gone_at_ns is None:
                 continue
             is_known, status, with_launcher = _read_status(process.started.status)
-            if is_known or self._is_given_up(self._clock.now_ns() - process.gone_at_ns):
+            if not is_known and self._is_given_up(self._clock.now_ns() - process.gone_at_ns, starved_grace_ns):
+                # The fork server may have come to run between the two looks.
+                _, status, with_launcher = _read_status(process.started.status)
+                is_known = True
+            if is_known:
                 failpoint("supervisor.worker_gone")
                 self._on_stderr(process)
                 tail = process.stderr.tail()
@@ -112,8 +119,8 @@ class WorkerProcessTable:
         waiting = [each.gone_at_ns for each in self._processes.values() if each.gone_at_ns is not None]
         return max(min(waiting) + STATUS_GRACE_NS, self._clock.now_ns() + STARVED_LOOK_NS) if waiting else None
 
-    def _is_given_up(self, waited_ns: int) -> bool:
-        return waited_ns >= STATUS_GRACE_NS and (waited_ns >= STARVED_GRACE_NS or not self._is_starved())
+    def _is_given_up(self, waited_ns: int, starved_grace_ns: int) -> bool:
+        return waited_ns >= STATUS_GRACE_NS and (waited_ns >= starved_grace_ns or not self._is_starved())
 
     def signal(self, order: Signal) -> None:
         """Send a signal to a process, by its own descriptor and never by its number alone. *Raises:* OSError."""
@@ -169,6 +176,9 @@ class WorkerProcessTable:
         process.observations += 1
         is_due = not has_moved or process.observations % OBSERVATIONS_PER_SAMPLE == 0
         state = process.statistics.sample(now_ns) if process.statistics is not None and is_due else None
+        if state is not None and not has_moved:
+            # It may have come to run between the two looks, and sleeps because it is done.
+            process.last_beat = _beat_of(process.started) or process.last_beat
         return WorkerObservation(key[0], key[1], process.last_beat, state, _usage_of(process, now_ns))
 
     def measured(self, row: WorkerT) -> WorkerT:

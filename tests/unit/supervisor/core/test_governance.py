@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from agent.model.heartbeat_page import Beat
 from agent.model.limit import CPU_PER_CORE, Ladder, LadderStep, Resource, WorkerLimits
-from agent.model.message import Hello, Ready, WorkLevel
+from agent.model.message import Hello, Ready, Snapshot, WorkLevel
 from agent.model.timebase import MINUTE, MS, S
 from supervisor.core.child import ChildState
 from supervisor.core.effect import (
@@ -102,7 +102,11 @@ def test_conditions_outlive_the_process_and_the_next_one_is_told_its_level() -> 
     story.die(SAMPLER)
     assert (SAMPLER, "degraded") in story.supervisor_state.history.conditions
     story.spawned(SAMPLER)
-    assert told(story.say(SAMPLER, Hello(100))) == [WorkLevel(2, ["longer_interval", "lower_cap"])]
+    greeted = story.say(SAMPLER, Hello(100))
+    assert told(greeted) == [WorkLevel(2, ["longer_interval", "lower_cap"])]
+    # With the rules it begins: one that is switched off would take a tick before it knew.
+    kinds = [type(each.message) for each in greeted if isinstance(each, Send)]
+    assert kinds.index(WorkLevel) < kinds.index(Snapshot)
 
 
 def test_a_worker_at_its_full_level_is_told_nothing() -> None:
