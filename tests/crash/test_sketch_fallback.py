@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from fakes.failpoints import arm
 from fakes.sealed_rows import sealed_rows
-from harness.agent_process import AgentProcess
+from harness.agent_process import UNHURRIED, AgentProcess
 from harness.waiting import wait_until
 
 SAMPLER = "sampler/process"
@@ -16,7 +16,7 @@ def test_a_sketch_that_cannot_be_built_is_told_and_its_values_are_kept(tmp_path:
     """By the agent itself: the condition names its module and why, the sampler goes on, rows come with the window's end."""
     points = tmp_path / "points"
     points.mkdir()
-    with AgentProcess(tmp_path, failpoints=points) as agent:
+    with AgentProcess(tmp_path, flags=UNHURRIED, failpoints=points) as agent:
         epoch = agent.workers()[SAMPLER]["epoch"]
         arm(points, "sampler.sketch", "error ENOSPC")
 

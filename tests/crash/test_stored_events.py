@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fakes.sealed_rows import sealed_rows
-from harness.agent_process import AgentProcess
+from harness.agent_process import UNHURRIED, AgentProcess
 from harness.waiting import wait_until
 
 KILLS = 3
@@ -16,7 +16,7 @@ KILLS = 3
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[AgentProcess]:
     """A living agent whose workers wait for a successor; at the end it stops cleanly and leaves nothing behind."""
-    agent = AgentProcess(tmp_path, flags={"--supervisor-orphan-grace": "30s"})
+    agent = AgentProcess(tmp_path, flags={**UNHURRIED, "--supervisor-orphan-grace": "30s"})
     agent.start()
     yield agent
     agent.end()

@@ -15,7 +15,7 @@ import pytest
 from fakes.convergence import assert_converged, events, take_census
 from fakes.failpoints import arm
 from fakes.sealed_rows import sealed_rows
-from harness.agent_process import AgentProcess
+from harness.agent_process import UNHURRIED, AgentProcess
 from harness.foreign_descriptor import descriptor_of
 from harness.waiting import DEADLINE_SECONDS, wait_until
 
@@ -27,7 +27,7 @@ GONE_SECONDS = 1.0
 # The first try in which nobody was held up by what else runs on this machine tells.
 TRIES = 3
 # However late a successor starts on a busy machine, the workers are there.
-PATIENT = {"--supervisor-orphan-grace": "20s"}
+PATIENT = {**UNHURRIED, "--supervisor-orphan-grace": "20s"}
 
 
 def _kill(agent: AgentProcess) -> float:

@@ -109,8 +109,8 @@ def test_a_worker_that_waits_ten_minutes_holds_up_nobody(tmp_path: Path) -> None
 def test_a_wall_clock_that_jumps_by_days_changes_no_delay(tmp_path: Path) -> None:
     """To and fro at every look: restarts come when they should, a hang is found, nobody is killed, and all uptimes are sane."""
     module = "fakes.jumping_worker_set"
+    started_at = time.monotonic()
     with WorkerSetAgent(tmp_path, "bad=dies,good=idle,stopped=idle", flags={**EXACT, **STEPS}, module=module, ready=False) as agent:
-        started_at = time.monotonic()
         good, _stopped = (wait_until_up(agent, name) for name in ("good", "stopped"))
         row = agent.kill_worker("stopped", signal.SIGSTOP)
         agent.wait_for_replacement(row)
@@ -211,7 +211,8 @@ def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
         while True:
             os.write(reader, bytes(4096))
     prefix = ("sh", "-c", f'exec "$@" 2>"{pipe}"', "sh")
-    with WorkerSetAgent(tmp_path, "loud=idle,other=idle", prefix=prefix) as agent:
+    # One that floods is silent for as long as nobody reads.
+    with WorkerSetAgent(tmp_path, "loud=idle,other=idle", prefix=prefix, flags={"--supervisor-hang-timeout": "60s"}) as agent:
         with Pollster(agent):
             # What waits for a reader is bounded; only a number of stderr lines per second are logged for each worker.
             def are_lost() -> bool:

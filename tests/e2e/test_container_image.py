@@ -230,8 +230,8 @@ def test_an_agent_is_ready_with_what_the_manifest_gives(image: Path, tmp_path: P
     with _agent(image, pod, folders) as agent:
         wait_until(lambda: _probe(port, pod, "readinessProbe") == 200, "kubelet finds it ready", seconds=60)
         assert _probe(port, pod, "livenessProbe") == 200
-        metrics = _answer(port, "/metrics")[1]
-        assert 'evergauge_worker_up{worker="sampler/process"} 1' in metrics, metrics[:3000]
+        line = 'evergauge_worker_up{worker="sampler/process"} 1'
+        wait_until(lambda: line in _answer(port, "/metrics")[1], "the sampler is shown to be up")
         held = Path(f"/proc/{agent.pid}/status").read_text()
         assert "CapBnd:\t0000000000081000" in held
         wait_until(lambda: list((folders["state"] / "spool").glob("*.spool")), "it stores")

@@ -87,11 +87,12 @@ def test_both_sinks_have_every_tick_after_each_kill(both: tuple[ExportTrial, Fil
         assert account["rejected"] == account["pruned"] == 0
         assert account["produced"] > before[sink]["ledger"]["produced"]
 
-    text = ctl(trial, "list-exports")
-    rows = {line.split()[0]: line.split() for line in text.splitlines()}
-    assert rows["SINK"][:3] == ["SINK", "KIND", "STATE"]
-    assert rows[NAME][1:3] == ["otlp", "up"]
-    assert rows[COPY][1:3] == ["file", "up"]
+    def listed() -> dict[str, list[str]]:
+        return {line.split()[0]: line.split()[1:3] for line in ctl(trial, "list-exports").splitlines()}
+
+    # An exporter that does not answer within 0.3 s is left out.
+    wait_until(lambda: listed() == {"SINK": ["KIND", "STATE"], NAME: ["otlp", "up"], COPY: ["file", "up"]}, "both are up")
+    wait_until(lambda: all(f'exporter/{sink}"' in scraped(trial) for sink in (NAME, COPY)), "both are shown")
     page = scraped(trial)
     for sink in (NAME, COPY):
         assert re.search(rf'^evergauge_export_up{{[^}}]*exporter/{sink}"[^}}]*}} 1', page, re.MULTILINE), page

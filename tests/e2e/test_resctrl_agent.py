@@ -169,7 +169,7 @@ def test_readiness_goes_with_the_mount_and_comes_back_with_it(tmp_path: Path, ho
         _agent(tmp_path, host, resctrl) as agent,
     ):
         wait_until(lambda: _is_whole(agent, pod), "the pod is whole in its group")
-        assert _ready(agent)[0] == 200
+        wait_until(lambda: _ready(agent)[0] == 200, "ready")
         resctrl.kill()
         wait_until(lambda: _ready(agent)[0] == 503, "not ready any more")
         wait_until(lambda: _pods(agent)[pod.uid]["group_problem"] == "not_mounted", "the pod says why it is not measured")

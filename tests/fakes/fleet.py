@@ -80,8 +80,10 @@ class Hub:
         """Where its HTTP is."""
 
         def found() -> str | None:
-            http: dict[str, str | None] = self.agent.call("status")["stats"].get("hub", {}).get("http", {})
-            return http.get("address")
+            # A worker that has not answered in time is there, with None.
+            stats = self.agent.call("status")["stats"].get("hub") or {}
+            address: str | None = (stats.get("http") or {}).get("address")
+            return address
 
         return wait_until(found, "the hub serves HTTP")
 

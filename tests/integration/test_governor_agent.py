@@ -20,9 +20,10 @@ def limits(agent: AgentProcess) -> dict[str, Any]:
 
 
 def _measured_twice(agent: AgentProcess) -> dict[str, dict[str, Any]] | None:
-    """The rows of list-limits, once each worker that runs has one with its CPU time."""
+    """The rows of list-limits, once each worker that runs has one with its CPU time and memory."""
     rows = {row["name"]: row for row in agent.call("list-limits")["limits"]}
-    return rows if all(rows[name]["cpu_percent"] is not None for name in rows.keys() - {"workloads"}) else None
+    measured = [rows[name][what] for name in rows.keys() - {"workloads"} for what in ("cpu_percent", "memory_bytes")]
+    return None if None in measured else rows
 
 
 def conditions(agent: AgentProcess) -> set[str]:

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,14 @@ def last(agent: AgentProcess, columns: str, table: str = "gpu") -> tuple[Any, ..
 
 def collectors(agent: AgentProcess) -> list[psutil.Process]:
     """The agent's processes that ask a driver."""
-    return [each for each in agent.note_processes() if each.is_running() and each.name().startswith("eg~gpu")]
+    return [each for each in agent.note_processes() if each.is_running() and _name(each).startswith("eg~gpu")]
+
+
+def _name(process: psutil.Process) -> str:
+    """Empty for one that has ended meanwhile."""
+    with suppress(psutil.NoSuchProcess):
+        return str(process.name())
+    return ""
 
 
 def condition(agent: AgentProcess, kind: str) -> str:

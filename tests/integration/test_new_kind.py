@@ -25,8 +25,13 @@ def test_a_kind_in_a_folder_of_its_own_is_run_stored_and_shown(tmp_path: Path) -
         assert list(agent.workers())[-2:] == ["made-up", "gateway"]
         wait_until(lambda: agent.stats("made-up")["turns"] > 1, "it turns")
         address = agent.stats("gateway")["address"]
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
-            assert b'evergauge_made_up_turns_total{worker="made-up"}' in answer.read()
+
+        def scraped() -> bytes:
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+                return bytes(answer.read())
+
+        # A worker that does not answer within 0.3 s is left out of a scrape.
+        wait_until(lambda: b'evergauge_made_up_turns_total{worker="made-up"}' in scraped(), "its number is shown")
         agent.wait_for_replacement(agent.kill_worker("made-up"))
         assert agent.wait_sealed("made_up")
     with AgentProcess(folder, program=program, flags={"--made-up-enabled": "false"}) as agent:

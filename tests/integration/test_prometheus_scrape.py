@@ -10,7 +10,7 @@ from fakes.http_probe import ask_http
 from fakes.series_rows import BEGIN_NS, process_batch, sketch_batch, unit_batch
 from fakes.spool_files import SpoolFiles
 from harness.agent_process import AgentProcess
-from harness.sinks.prometheus import Prometheus, Promtool
+from harness.sinks.prometheus import Prometheus, Promtool, Series
 from harness.waiting import wait_until
 
 from agent.clock import SystemClock
@@ -39,6 +39,11 @@ def stored_host(tmp_path: Path) -> Iterator[GatewayHost]:
         yield host
 
 
+def _found(prometheus: Prometheus, query: str) -> list[Series]:
+    """What a query finds. After a scrape that came too late there is nothing until the next one."""
+    return wait_until(lambda: prometheus.query(query), query)
+
+
 @pytest.mark.timeout(120)
 def test_a_prometheus_that_wants_native_histograms_gets_them(stored_host: GatewayHost, tmp_path: Path) -> None:
     """Quantiles are right within the sketch's error, counters have their start, hostile names come through."""
@@ -46,14 +51,14 @@ def test_a_prometheus_that_wants_native_histograms_gets_them(stored_host: Gatewa
     with serving(stored_host), Prometheus(tmp_path / "prometheus", "new", scrape=[address]) as prometheus:
         wait_until(lambda: prometheus.query("evergauge_process_memory_bytes"), "a scrape is stored")
         for part in (0.5, 0.9, 0.99):
-            (found,) = prometheus.query(QUANTILE.format(part=part))
+            (found,) = _found(prometheus, QUANTILE.format(part=part))
             assert found.samples[0][1] == pytest.approx(part * 10_000, rel=0.01)
-        (counted,) = prometheus.query("histogram_count(evergauge_process_memory_bytes)")
+        (counted,) = _found(prometheus, "histogram_count(evergauge_process_memory_bytes)")
         assert counted.samples[0][1] == 10_000
-        units = {series.labels["unit"]: series.samples[0][1] for series in prometheus.query("evergauge_unit_cpu_seconds_total")}
+        units = {series.labels["unit"]: series.samples[0][1] for series in _found(prometheus, "evergauge_unit_cpu_seconds_total")}
         assert units == {"/a": 10.0, 'q"u\\o': 10.0}
         assert prometheus.metadata()["evergauge_process_memory_bytes"][0]["type"] == "gaugehistogram"
-        assert prometheus.query("up")[0].samples[0][1] == 1
+        wait_until(lambda: prometheus.query("up")[0].samples[0][1] == 1, "it is up")
 
 
 @pytest.mark.timeout(120)
@@ -62,8 +67,12 @@ def test_an_old_prometheus_gets_the_text(stored_host: GatewayHost, tmp_path: Pat
     address = stored_host.stats["address"]
     with serving(stored_host), Prometheus(tmp_path / "prometheus", "old", scrape=[address]) as prometheus:
         wait_until(lambda: prometheus.query("evergauge_unit_cpu_seconds_total"), "a scrape is stored")
-        found = prometheus.query("evergauge_process_memory_quantile_bytes{quantile='0.9'}") or prometheus.query(
-            QUANTILE.format(part=0.9)
+        found = wait_until(
+            lambda: (
+                prometheus.query("evergauge_process_memory_quantile_bytes{quantile='0.9'}")
+                or prometheus.query(QUANTILE.format(part=0.9))
+            ),
+            "the quantile",
         )
         assert found[0].samples[0][1] == pytest.approx(9_000, rel=0.01)
 
@@ -72,7 +81,7 @@ def test_an_old_prometheus_gets_the_text(stored_host: GatewayHost, tmp_path: Pat
 def test_promtool_finds_nothing_to_say(tmp_path: Path) -> None:
     """Names, types and texts of a real agent keep every habit."""
     with AgentProcess(tmp_path, flags={"--sampler-process-interval": "1s"}) as agent:
-        address = agent.call("status")["stats"]["gateway"]["address"]
+        address = agent.stats("gateway")["address"]
         wait_until(
             lambda: b"evergauge_top_command_cpu_cores" in ask_http(address, "/metrics")[1], "commands are shown", pause_seconds=0.5
         )

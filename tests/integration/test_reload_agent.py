@@ -140,7 +140,16 @@ def test_sighup_reads_the_settings_of_an_agent_without_a_terminal(tmp_path: Path
 def test_a_terminal_that_closes_ends_the_agent(tmp_path: Path) -> None:
     """As any program of a terminal."""
     config = written(tmp_path, "")
-    folders = ["--state-dir", str(tmp_path / "s"), "--runtime-dir", str(tmp_path / "r"), "--gateway-port", "0"]
+    folders = [
+        "--state-dir",
+        str(tmp_path / "s"),
+        "--runtime-dir",
+        str(tmp_path / "r"),
+        "--gateway-port",
+        "0",
+        "--supervisor-stop-timeout",
+        "20s",
+    ]
     pid, terminal = pty.fork()
     if pid == 0:
         import sys

@@ -55,7 +55,8 @@ def test_with_one_of_them_switched_off_the_other_runs_alone(tmp_path: Path, off:
 
 def test_one_that_can_read_nothing_keeps_the_other_from_nothing(tmp_path: Path) -> None:
     """Without a proc file system the host's sampler says so in its own name; units are measured."""
-    agent = AgentProcess(tmp_path, flags={"--kernel-proc-root": str(tmp_path / "nowhere"), "--sampler-process-enabled": "false"})
+    flags = {"--kernel-proc-root": str(tmp_path / "nowhere"), "--sampler-process-enabled": "false"}
+    agent = AgentProcess(tmp_path, flags={**UNHURRIED, **flags})
     agent.start(ready=False)
     wait_until(lambda: _unit_ticks(agent) >= 2, "units are measured")
     told = {(row["worker"], row["kind"]) for row in agent.call("status")["conditions"]}

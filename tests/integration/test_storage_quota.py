@@ -68,8 +68,8 @@ def test_the_oldest_files_go_at_the_start_and_after_each_sealing(tmp_path: Path)
         metrics = _metrics(agent)
         assert metrics['evergauge_writer_quota_removed_files_total{worker="writer"}'] == 3
         assert metrics['evergauge_writer_quota_removed_bytes_total{worker="writer"}'] == 30 * MIB
-        shown = run_agentctl("--runtime-dir", str(agent.runtime_dir), "status")
-        assert "of 64.0 MiB after the last sealing; 3 old files (30.0 MiB) removed since the writer started" in shown.stdout
+        sentence = "of 64.0 MiB after the last sealing; 3 old files (30.0 MiB) removed since the writer started"
+        wait_until(lambda: sentence in run_agentctl("--runtime-dir", str(agent.runtime_dir), "status").stdout, "status says it")
         told = [event["fields"] for event in agent.call("diag", limit=200)["events"] if event["kind"] == "quota_removed"]
         assert told == [{"files": 2, "bytes": 20 * MIB}]
 
@@ -122,7 +122,7 @@ def test_the_default_quota_is_named_in_the_banner_and_in_status(tmp_path: Path) 
     limit_mib = min(10 << 10, found.f_blocks * found.f_frsize // 10 // MIB)
     with AgentProcess(tmp_path) as agent:
         assert _quota(agent)["limit_bytes"] == limit_mib * MIB
-        assert "quota" in run_agentctl("--runtime-dir", str(agent.runtime_dir), "status").stdout
+        wait_until(lambda: "quota" in run_agentctl("--runtime-dir", str(agent.runtime_dir), "status").stdout, "status names it")
     limit = f"{limit_mib >> 10}GiB" if limit_mib % 1024 == 0 else f"{limit_mib}MiB"
     assert f"sealed every 15m; at most {limit}, then the oldest goes" in agent.output
 

@@ -98,9 +98,8 @@ def test_the_doctor_is_not_kept_waiting(stuck: StuckProcess) -> None:
 
 def test_an_agent_starts_measures_and_ends_beside_it(stuck: StuckProcess, tmp_path: Path) -> None:
     """Nobody is killed as hung, the first lines come, and a stuck thread does not keep the worker from its end."""
-    with AgentProcess(
-        tmp_path, flags={"--sampler-process-top-rows": "10000", "--sampler-process-top-rows-least": "10000"}
-    ) as agent:
+    flags = {"--sampler-process-top-rows": "10000", "--sampler-process-top-rows-least": "10000", "--supervisor-stop-timeout": "20s"}
+    with AgentProcess(tmp_path, flags=flags) as agent:
         wait_until(lambda: ", ready after" in agent.output, "the banner")
 
         def sampler() -> dict[str, Any]:
