@@ -105,10 +105,15 @@ def test_an_end_while_nobody_looked_is_found_with_its_code_and_stored_once(tmp_p
         host.agent.wait_for_replacement(row)
         ended = host.wait_state("job", "ended")
         assert (ended["exit_code"], ended["ended_how"]) == (7, "exit code 7")
+        sql = "SELECT unit, exit_code, signal, sequence FROM unit_event WHERE event = 'ended' AND kind = 'workload'"
+
+        def stored() -> list[str]:
+            code, text, _warnings = host.ctl("--state-dir", str(host.agent.state_dir), "query", sql, "--format", "csv")
+            assert code == 0
+            return text.splitlines()[1:]
+
+        wait_until(stored, "its end is stored")
         host.agent.wait_for_replacement(host.agent.kill_worker("workloads"))
         host.wait_state("job", "ended")
         host.agent.wait_sealed("unit_event")
-        sql = "SELECT unit, exit_code, signal, sequence FROM unit_event WHERE event = 'ended' AND kind = 'workload'"
-        code, text, _warnings = host.ctl("--state-dir", str(host.agent.state_dir), "query", sql, "--format", "csv")
-        assert code == 0
-        assert text.splitlines()[1:] == ["/evergauge-workloads/job.workload,7,,1"]
+        assert stored() == ["/evergauge-workloads/job.workload,7,,1"]

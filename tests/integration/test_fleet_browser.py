@@ -43,6 +43,8 @@ def shown_hub(folder: Path, name: str, **flags: str) -> Iterator[ShownHub]:
         stack.enter_context(node)
         stack.callback(end_with_workloads, node, tree)
         hub.wait_state("node-1", "fresh")
+        # What runs when a node tells for the first time is what the hub finds there, and no start.
+        wait_until(lambda: hub.nodes()["node-1"]["age_seconds"] is not None, "the hub has what the node has")
         scheme = "https" if flags else "http"
         yield ShownHub(hub, node, f"{scheme}://127.0.0.1:{port}/")
 
