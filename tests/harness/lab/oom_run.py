@@ -16,7 +16,6 @@ from pathlib import Path
 
 from fakes import oom_injector
 from fakes.bus import RecordingBus
-from harness.waiting import SLOWNESS
 from msgspec import Struct
 
 from workers.runtime.kernel_tree import OpenKernelTree
@@ -51,11 +50,6 @@ class OomReport(Struct):
         return [(done, said) for done, said in zip(self.done, self.said, strict=True) if done != said]
 
 
-def _now_ns() -> int:
-    """The time by the pace of this machine: in a guest whose processor is emulated a kill takes longer, as everything does."""
-    return int(time.monotonic_ns() / SLOWNESS)
-
-
 @contextmanager
 def parent_cgroup() -> Iterator[str]:
     """A cgroup for all of it, with the memory controller for those below."""
@@ -75,7 +69,7 @@ def inject(kills: int, seed: int, host_kills: int = 0) -> OomReport:
     Path("/proc/self/oom_score_adj").write_text("-1000")
     watch = open_watch(OpenKernelTree(ROOT), ROOT, RecordingBus(), b"")
     with parent_cgroup() as folder:
-        watch.take(_now_ns())
+        watch.take(time.monotonic_ns())
         command = [sys.executable, "-S", oom_injector.__file__, folder, str(kills), str(seed), str(host_kills)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as injector:
             report = _follow(watch, injector)
@@ -102,7 +96,7 @@ def _follow(watch: OomWatch, injector: "subprocess.Popen[str]") -> OomReport:
             report.done.append(Counter(tuple(kill) for kill in json.loads(rest)))
             for path in known:
                 watch.end(path)
-            report.said.append(_together([kill for _, kill in watch.take(_now_ns())]))
+            report.said.append(_together([kill for _, kill in watch.take(time.monotonic_ns())]))
     report.notices = watch.notices
     return report
 
@@ -117,7 +111,7 @@ def _lines(watch: OomWatch, descriptor: int) -> Iterator[str]:
             poller.register(each, select.POLLIN)
         for ready, _ in poller.poll():
             if ready != descriptor:
-                watch.on_readable(ready, _now_ns())
+                watch.on_readable(ready, time.monotonic_ns())
                 continue
             data = os.read(descriptor, 4096)
             if not data:
