@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from fakes.convergence import events
 from fakes.drifting_worker import WAYS
 from fakes.process_story import ProcessStory
 from fakes.worker_set_agent import WorkerSetAgent
@@ -26,7 +25,6 @@ def _agent(folder: Path, workers: str, flags: dict[str, str]) -> WorkerSetAgent:
     return WorkerSetAgent(folder, workers, flags=flags, module="fakes.drifting_worker")
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("number", range(STORIES))
 def test_whatever_happens_to_real_processes_all_hold_the_rules_that_clients_were_told(tmp_path: Path, number: int) -> None:
     """Changes, SIGKILL, SIGSTOP, restarts, drift, dead fork servers and supervisors: in each calm all agree by their own word."""
@@ -63,10 +61,7 @@ def test_rules_that_change_behind_the_back_of_a_real_worker_are_repaired_within_
 
         for how in WAYS * 2:
             in_time(partial(drift, how), seconds=2 * HEARTBEAT_MS / 1000)
-        told = [each["fields"]["problem"] for each in events(agent, "rules_drift")]
-        # One that gets no processor acknowledges late, which is counted too.
-        assert len([each for each in told if each != "did not acknowledge"]) == len(_moments(agent, "mended"))
-        assert agent.call("status")["counters"]["drifts"] >= len(_moments(agent, "mended"))
+        assert agent.call("status")["counters"]["drifts"] == len(_moments(agent, "mended"))
         after = agent.workers()["odd"]
         assert (after["pid"], after["in_sync"]) == (before["pid"], True), "it was mended, not replaced"
 

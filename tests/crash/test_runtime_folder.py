@@ -97,8 +97,7 @@ def test_what_is_removed_is_made_again(tmp_path: Path) -> None:
         exits = [death["exit"] for death in agent.call("diag", limit=200)["deaths"] if death["reason"]]
         assert exits == ["done (0)"] * len(WITH_DATA_SOCKET)
         kinds = [event["kind"] for event in agent.call("diag", limit=200)["events"]]
-        # Each look tells once more of a socket that the fork server has not made again yet.
-        assert kinds.count("runtime_lost") >= kinds.count("runtime_remade") == len(STEPS)
+        assert kinds.count("runtime_lost") == kinds.count("runtime_remade") == len(STEPS)
         assert [rule["name"] for rule in agent.call("list-rules")["rules"]] == ["kept"]
 
 

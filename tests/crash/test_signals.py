@@ -23,7 +23,7 @@ FORGIVING = {"--supervisor-stable-period": "10ms"}
 SLOW_BACKOFF = {"--supervisor-backoff-base": "10m", "--supervisor-backoff-ceiling": "10m"}
 AS_BY_DEFAULT = {"--supervisor-heartbeat-interval": slowed(250), "--supervisor-hang-timeout": slowed(1_000)}
 HANG_SECONDS_MAX = 3.0
-ASKED_AGAIN_MAX = 10
+ASKED_AGAIN_MAX = 3
 # Exit code to its name; all but the last are started again.
 CODES = {
     0: "done (0)",

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -65,17 +64,13 @@ def test_kill_9_of_any_worker_while_it_runs_loses_no_acknowledged_row_and_is_rep
     def has_ticked(ticks: int) -> bool:
         return bool(note()["ticks"] >= ticks)
 
-    took: list[float] = []
     with agent:
         for name in ("writer", "sampler/process", "control-plane", "gateway") * 2:
             before = note()["ticks"]
             wait_until(partial(has_ticked, before + 5), "the sampler goes on")
             row = agent.kill_worker(name, signal.SIGKILL)
-            began = time.monotonic()
-            after = agent.wait_for_replacement(row)
-            took.append(time.monotonic() - began)
+            after = agent.wait_for_replacement(row, seconds=5)
             assert after["last_exit"] == "SIGKILL"
-    assert sorted(took)[len(took) // 2] <= 5, took
     # What the end left no time to seal is in the spool, and is read from there.
     rows_of = partial(stored_rows, agent.state_dir)
     batches = " UNION ALL ".join(f"SELECT count(DISTINCT timestamp) AS batches FROM {table.name}" for table in TABLES)

@@ -17,8 +17,7 @@ from supervisor.core.rulebook import decode_rulebook
 
 RULE_NAMES = [f"r{number}" for number in range(6)]
 # Two patiences with a hung worker, a traceback, a start, and all of it on a machine with other things to do.
-# A start that was stopped is waited for ten seconds.
-QUIET_SECONDS = 45.0
+QUIET_SECONDS = 20.0
 # What happens, and how often as against the rest.
 CHANCES = {
     "add": 8,

@@ -1,12 +1,10 @@
 """scripts/bench/fleet gives figures: each subject in its smallest form."""
 
 import json
-import math
 import subprocess
 from pathlib import Path
 
 import pytest
-from harness.waiting import in_time
 
 BENCH = Path(__file__).parents[2] / "scripts" / "bench" / "fleet"
 
@@ -37,15 +35,9 @@ def test_a_small_crowd_is_heard_and_loses_nothing(tmp_path: Path) -> None:
     assert found["beats lost"] == 0
 
 
-@pytest.mark.timeout(600)
 def test_those_who_fall_silent_are_stale_when_they_should_be(tmp_path: Path) -> None:
     """Within a second of the time, clocks an hour off, and nobody else."""
-
-    def attempt(_number: int) -> float:
-        found = figures(tmp_path, "silence", "--nodes", "8", "--silent", "2", "--stale", "4", "--stop", "0")
-        assert found["of them stale"] == 2
-        # A hub that gets no processor for two seconds judges nobody for a while.
-        is_right = found["earliest against hub.stale"] >= -0.2 and not found["others that were not fresh meanwhile"]
-        return found["latest against hub.stale"] if is_right else math.inf
-
-    in_time(attempt, seconds=1.0)
+    found = figures(tmp_path, "silence", "--nodes", "8", "--silent", "2", "--stale", "4", "--stop", "0")
+    assert found["of them stale"] == 2
+    assert -0.2 <= found["earliest against hub.stale"] <= found["latest against hub.stale"] <= 1.0
+    assert found["others that were not fresh meanwhile"] == 0

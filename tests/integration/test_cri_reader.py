@@ -86,7 +86,9 @@ def reading(heard: Heard, path: Path | str, interval_ns: int = NEVER_NS, call_ns
     try:
         yield reader
     finally:
+        began = time.monotonic()
         reader.stop()
+        assert time.monotonic() - began < 1
         wait_until(lambda: not reader._thread.is_alive(), "the thread has ended")
 
 

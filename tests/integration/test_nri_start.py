@@ -165,8 +165,7 @@ def test_a_start_keeps_its_deadline_beside_a_loop_that_computes(
             found = [node.start(node.run_pod(number * STARTS + each)).where for each in range(STARTS)]
         misses = counts[0]["deadline_misses"]
         replies_ms = sorted(runtime.replies(Event.START)[-STARTS:])
-        # Behind one that hangs the next ones are not even tried.
-        assert found.count(Where.INSIDE) >= STARTS - misses - counts[0]["refused"]
+        assert found.count(Where.INSIDE) >= STARTS - misses
         if is_in_time := replies_ms[STARTS // 2] < DEADLINE_MS / 2 and misses <= 1:
             break
 

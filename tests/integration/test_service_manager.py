@@ -193,7 +193,7 @@ def test_ready_is_said_although_the_queue_was_full_at_first(tmp_path: Path, list
     """At a busy boot the first word may find no room; a start that is over must not be taken for one that hangs."""
     fill(str(tmp_path / "notify"))
     with AgentProcess(tmp_path):
-        listener.wait_for("READY=1")
+        listener.wait_for("READY=1", seconds=3)
 
 
 def test_it_beats_in_time_although_workers_are_looked_at_seldom(

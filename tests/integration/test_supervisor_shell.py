@@ -88,14 +88,10 @@ os._exit(0)
 """
 
 
-def test_a_lock_that_its_dead_holder_left_to_a_process_that_is_ending_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_that_its_dead_holder_left_to_a_process_that_is_ending_is_waited_for(tmp_path: Path) -> None:
     """As a fork server without a supervisor holds it while it removes the sockets, and gets no processor."""
     path = tmp_path / "runtime.lock"
     subprocess.run([sys.executable, "-c", LEAVER, str(path)], check=True)
-    # As long as the one that ends may get no processor; a holder that lives is not waited for.
-    monkeypatch.setattr("supervisor.shell.lock.TRIES_AFTER_A_DEATH", 3000)
     _lock(path)
     assert path.read_text() == f"{os.getpid()}\n"
 

@@ -103,8 +103,7 @@ def test_an_engine_that_fails_in_every_way_and_comes_back(tmp_path: Path, tree: 
         with workload_agent(tmp_path, tree, sampler_unit_engines=engines) as host:
             row = wait_row(host, waiting=6, running=8, kv_cache_share=0.72)
             assert (row["engine"], row["kind"], row["container"], row["absent"]) == ("vllm", "service", None, None)
-            # One that got no processor for 2 s did not answer; what it says is told once.
-            assert [each["waiting"] for each in rows(host) if each["absent"] != "not_answered"] == [6]
+            assert len(rows(host)) == 1
             engine.text, engine.is_chunked = (TEXTS / "vllm-cold.prom").read_bytes(), True
             wait_row(host, waiting=0, running=0, kv_cache_share=0.0, absent=None)
             engine.text = engine.text.replace(b"vllm:num_requests_waiting{", b"vllm:waiting{")

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -87,11 +86,8 @@ def test_described_workloads_start_once_and_changes_wait_for_a_restart(tmp_path:
         host.agent.start()
         again = host.wait_state("web", "running")
         assert (again["pid"], again["has_changed"], host.rows()["once"]["restarts"]) == (web["pid"], True, 0)
-
-        def told() -> list[dict[str, Any]]:
-            return [each for each in host.agent.call("status")["conditions"] if each["worker"] == "workloads"]
-
-        assert [(each["kind"], each["blocks_ready"]) for each in wait_until(told, "it is told")] == [("workload_changed", False)]
+        told = wait_until(lambda: host.agent.call("status")["conditions"], "it is told")
+        assert [(each["kind"], each["blocks_ready"]) for each in told] == [("workload_changed", False)]
         assert host.ctl("run", "web", "--", "true")[0] == 75
         assert host.ctl("stop", "web")[0] == 0
         assert host.ctl("run", "web")[0] == 0
