@@ -210,6 +210,8 @@ class RulesMachine(RuleBasedStateMachine):
         self.world.change("r0", priority)
         self.world.disk_answers()
         worker.is_cut_off = False
+        # One that stood still until now is found to hang by its old page, and killed, whatever it was refused.
+        worker.turn(self.world.now_ns)
         self.world.look()
         self.world.flow()
         assert self.world.is_well(worker), f"{name} was refused a word and has not been given it since"
