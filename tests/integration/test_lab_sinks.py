@@ -25,6 +25,7 @@ from harness.sinks.lossy_network import LossyNetwork
 from harness.sinks.object_server import ObjectServer
 from harness.sinks.program import SINKS, ask, get
 from harness.sinks.prometheus import Prometheus
+from harness.sinks.redis_server import RedisServer
 from harness.waiting import in_time, wait_until
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import S3Store
@@ -263,6 +264,22 @@ def test_a_program_that_is_paused_answers_later(way: tuple[FaultProxy, FaultyWay
     connection.sock.settimeout(20)
     assert connection.getresponse().status == 200
     connection.close()
+
+
+# ---- Redis -------------------------------------------------------------------------------------------
+
+
+def test_a_cache_that_was_killed_is_empty(tmp_path: Path) -> None:
+    """It keeps nothing on the disk, and takes what comes next."""
+    with RedisServer(tmp_path / "redis") as server:
+        assert server.call("HSET", "marks", "node-1", "5") == ["1"]
+        assert server.call("HGETALL", "marks") == ["node-1", "5"]
+        server.kill()
+        server.start()
+        assert server.call("HLEN", "marks") == ["0"]
+
+
+# ---- all ---------------------------------------------------------------------------------------------
 
 
 def test_a_program_ends_with_the_test_run_that_started_it(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -24,6 +25,7 @@ SINKS = Path(__file__).parents[3] / "scripts" / "lab" / "sinks"
 # sysexits.h, EX_UNAVAILABLE: as the script ends where a program is not made.
 _NOT_MADE = 69
 _ANSWER_SECONDS = 5.0 * SLOWNESS
+_VERSION = re.compile(r"-v?(\d+(?:\.\d+)+)")
 # The kernel kills the program when the thread that started it ends, however that comes.
 _MORTAL = ("setpriv", "--pdeathsig", "KILL", "--")
 
@@ -78,13 +80,17 @@ class SinkProgram(ABC):
 
     def __init__(self, folder: Path) -> None:
         # First of all: a test that is skipped has taken nothing.
-        self.programs = sink_folder(self.component)
+        self.programs = self.find_programs()
         self.folder = folder
         self.process: subprocess.Popen[bytes] | None = None
         self._ports: list[LoopbackPort] = []
         # The address on which it listens, and the words in front of its own that start it elsewhere: see lossy_network.
         self.address = LOOPBACK
         self.prefix: tuple[str, ...] = ()
+
+    def find_programs(self) -> Path:
+        """The folder with the programs of the component. Skips the test where it is not made."""
+        return sink_folder(self.component)
 
     @abstractmethod
     def command(self) -> Sequence[str | Path]:
@@ -93,6 +99,12 @@ class SinkProgram(ABC):
     @abstractmethod
     def is_ready(self) -> bool:
         """Whether it takes what is sent to it. *Raises:* OSError and HTTPException mean that it does not."""
+
+    @property
+    def version(self) -> str:
+        """Of the program, as the folder that it was made in says; of a package without one the name of that."""
+        found = _VERSION.search(self.programs.name)
+        return found[1] if found else self.programs.name
 
     def take_port(self) -> int:
         """A port for as long as this object is used."""
