@@ -45,11 +45,13 @@ class Carrier(Generic[ResultT]):
 
     def take(self) -> Carried[ResultT] | None:
         """The end of the job, once; None: it has not ended."""
-        end = self._end
-        if end is None:
+        try:
+            os.eventfd_read(self.descriptor)
+        except BlockingIOError:
+            # Also between the end of the job and its word: who does not wait for the descriptor may ask then.
             return None
-        os.eventfd_read(self.descriptor)
-        self._end = self._job = None
+        end, self._end, self._job = self._end, None, None
+        assert end is not None
         return end
 
     def close(self, seconds: float) -> bool:

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from agent.endpoint import Endpoint
 from agent.model.errors import ConfigError, EvergaugeError, ProtocolError
 from agent.model.timebase import S
-from workers.export.endpoint import Endpoint
 from workers.export.http_answer import CutAnswerError, HttpAnswer, read_answer
 from workers.export.http_credential import HttpCredentials
 from workers.export.http_option import HttpSetup

@@ -1,12 +1,9 @@
 """Headers that say who we are, from files and the environment. They are in no sentence, log line or exception."""
 
-import os
-import stat
-
 from agent.model.errors import ConfigError
+from agent.secret_text import text_of
 from workers.export.http_option import HEADER_VALUE, HttpSetup, checked_header
 
-FILE_BYTES_MAX = 64 << 10
 HEADERS_MAX = 64
 HIDDEN = "…"
 
@@ -53,27 +50,6 @@ class HttpCredentials:
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         return text
-
-
-def text_of(path: str, key: str) -> str:
-    """The text of a file. A link is followed, as the secrets of Kubernetes are links. *Raises:* ConfigError."""
-    try:
-        # A named pipe must not keep us waiting.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise ConfigError(key, f"{path} is no file", "name a file")
-            data = os.read(descriptor, FILE_BYTES_MAX + 1)
-        finally:
-            os.close(descriptor)
-    except OSError as cause:
-        raise ConfigError(key, f"{path} cannot be read ({cause.strerror})", "the agent's user must be able to read it") from cause
-    except ValueError as cause:
-        raise ConfigError(key, "the path has a zero byte", "name a file") from cause
-    if len(data) > FILE_BYTES_MAX:
-        raise ConfigError(key, f"{path} is longer than {FILE_BYTES_MAX} bytes", "name another file")
-    # Any bytes are text of this kind; what no header can hold is refused below.
-    return data.decode("latin-1")
 
 
 def _one_line(text: str, key: str) -> str:

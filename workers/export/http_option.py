@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from agent.endpoint import Endpoint
 from agent.model.errors import ConfigError
 from agent.model.timebase import MS, S
 from agent.setting import AnySetting, Duration, Switch, Text
-from workers.export.endpoint import Endpoint
 from workers.export.sink import SinkValues
 
 # As the exporters of OpenTelemetry wait.

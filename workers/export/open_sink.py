@@ -97,7 +97,7 @@ def open_sink(parts: ExporterParts, reporting: Reporting) -> OpenSink | None:
     os.makedirs(state.folder, mode=0o700, exist_ok=True)
     context = SinkContext(
         parts.values, parts.host, install, parts.agent_version, state.folder, os.environ, parts.clock.wall_ns, reporting.tell,
-        parts.tables, parts.run,
+        parts.tables, parts.run, progress.position,
     )  # fmt: skip
     sink = parts.kind.open(context)
     reading = SinkReading(parts.state_dir, parts.kind, parts.tables, install)

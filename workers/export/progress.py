@@ -17,6 +17,7 @@ from agent.store.cursor import Cursor, ExportLedger, SegmentCount
 from agent.store.keeping import Keeping, PrunedSegment
 from agent.store.place import BEHIND_SEGMENT, Place
 from agent.store.segment import generation_of
+from workers.export.sink import SinkPosition
 
 # Each outage during a backlog makes one more span; beyond so many the newest wait for their turn.
 SPANS_MAX = 8
@@ -109,6 +110,10 @@ class ExportProgress:
     def deliveries(self) -> int:
         """How many the sink has acknowledged."""
         return self._deliveries
+
+    def position(self) -> SinkPosition:
+        """What is settled, for the sink."""
+        return SinkPosition(self._low, tuple(self._ahead), self._delivered)
 
     def lag_ns(self, batch: StoredBatch) -> int:
         """How much older a batch is than the newest that was found."""

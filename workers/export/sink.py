@@ -11,7 +11,9 @@ from typing import Protocol
 from msgspec import Struct
 
 from agent.setting import AnySetting, Setting, T
+from agent.sink_section import INTERVAL
 from agent.store.batch import StoredBatch
+from agent.store.place import BEGINNING, Place
 
 
 class Delivered(Struct, frozen=True):
@@ -128,12 +130,28 @@ class SinkValues(Struct, frozen=True):
         return value
 
 
+class SinkPosition(Struct, frozen=True):
+    """What is settled: everything before `low`, and each of the spans in `ahead`, which are in order; between lies a backlog.
+
+    `delivered_rows`: how many rows the sink has acknowledged since its cursor was made.
+    """
+
+    low: Place = BEGINNING
+    ahead: tuple[tuple[Place, Place], ...] = ()
+    delivered_rows: int = 0
+
+
+def _at_the_beginning() -> SinkPosition:
+    return SinkPosition()
+
+
 class SinkContext(Struct, frozen=True):
     """What a sink is opened with. `folder`: its own folder below the state folder. `variables`: the environment of the agent.
 
     `run` is that of the agent; empty where there is none. `wall_ns` gives unix time; `note` tells something that happens once, as
     (kind, severity, sentence). `tables` are those whose rows it is to send; batches of others (`SinkKind.context_tables`) only say
-    what is called how.
+    what is called how. `position`, asked within `take`, gives what was settled before these batches; the thread that delivers must
+    not ask.
     """
 
     settings: SinkValues
@@ -146,6 +164,7 @@ class SinkContext(Struct, frozen=True):
     note: Callable[[str, str, str], None]
     tables: tuple[str, ...] = ()
     run: str = ""
+    position: Callable[[], SinkPosition] = _at_the_beginning
 
 
 def _no_problem(values: SinkValues) -> str:
@@ -163,7 +182,8 @@ class SinkKind(Struct, frozen=True):
     newest comes first, and what was missed beside it. `identity`: which options say that it is another sink (such as the
     endpoint): where one of them changes, the cursor begins again. `check` gives a sentence for a section that cannot be used.
     `by_segment`: it gets whole segments, once they are sealed, as `SinkReading.read` says; it is ordered too. Rows
-    of other hosts, which a hub stores, are in them; other kinds do not get these.
+    of other hosts, which a hub stores, are in them; other kinds do not get these. `interval_ns`: how often new rows are sent where
+    the section does not say.
     """
 
     name: str
@@ -176,5 +196,6 @@ class SinkKind(Struct, frozen=True):
     default_tables: tuple[str, ...] = ()
     is_ordered: bool = False
     by_segment: bool = False
+    interval_ns: int = INTERVAL.default
     check: Callable[[SinkValues], str] = _no_problem
     preload: tuple[str, ...] = ()

@@ -81,7 +81,7 @@ class ExporterWork(BaseWork):
         self._percent = values.of(BACKLOG_PERCENT) or (BACKLOG_BEFORE if parts.kind.is_ordered else BACKLOG_BESIDE)
         self._pace = Pace(self._percent)
         self._is_off = False
-        self._interval_ns = values.of(INTERVAL)
+        self._interval_ns = values.of(INTERVAL) if INTERVAL.key in values.values else parts.kind.interval_ns
         self._carrier: Carrier[Verdict | None] = Carrier()
         self._notices: Inotify | None = None
         self._opened: OpenSink | None = None

@@ -3,10 +3,10 @@
 import os
 
 from agent.model.errors import ConfigError
-from workers.export.object.option import ENDPOINT, OPTIONS, URL, Provider, check_object
+from agent.object.place import MISSING, Provider
+from workers.export.http_option import CONNECT_TIMEOUT
+from workers.export.object.option import ENDPOINT, OPTIONS, TIMEOUT, URL, check_object, place_options
 from workers.export.sink import Sink, SinkContext, SinkKind, SinkValues
-
-_MISSING = "the library for object storage is not installed; run: pip install 'evergauge[object]', or use file:///FOLDER"
 
 
 def _check(values: SinkValues) -> str:
@@ -16,18 +16,21 @@ def _check(values: SinkValues) -> str:
         place = check_object(values)
     except ConfigError as failure:
         return failure.sentence
-    return _MISSING if place.provider is not Provider.FOLDER and find_spec("obstore") is None else ""
+    return MISSING if place.provider is not Provider.FOLDER and find_spec("obstore") is None else ""
 
 
 def _open(context: SinkContext) -> Sink:
-    from workers.export.object.bucket_store import BucketSetup, BucketStore
+    from agent.object.access import ObjectAccess
+    from workers.export.object.bucket_store import BucketStore
     from workers.export.object.folder_store import FolderStore
     from workers.export.object.sealed_file import SealedFiles
     from workers.export.object.sink import ObjectLayout, ObjectSink
 
     place = check_object(context.settings)
     is_folder = place.provider is Provider.FOLDER
-    store = FolderStore(place.bucket) if is_folder else BucketStore(BucketSetup(place, context.settings, context.variables))
+    settings = context.settings
+    access = ObjectAccess(place, place_options(settings), settings.of(TIMEOUT), settings.of(CONNECT_TIMEOUT), context.variables)
+    store = FolderStore(place.bucket) if is_folder else BucketStore(access)
     # The sink's folder is <state>/sinks/NAME.
     state_dir = os.path.dirname(os.path.dirname(context.folder))
     files = SealedFiles(state_dir, os.path.join(context.folder, "made"), context.variables)

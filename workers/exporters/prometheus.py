@@ -1,9 +1,9 @@
 """The kind of sink `prometheus`: remote write, version 2.0 with fallback to 1.0."""
 
+from agent.endpoint import parse_endpoint
 from agent.model.errors import ConfigError
 from agent.model.timebase import HOUR, MS, S
 from agent.setting import Choice, Duration, Switch, Text, Whole
-from workers.export.endpoint import parse_endpoint
 from workers.export.http_option import HTTP_OPTIONS, check_http, http_setup
 from workers.export.series.catalogue import NAME_TABLES, TABLES
 from workers.export.sink import Sink, SinkContext, SinkKind, SinkValues

@@ -11,7 +11,7 @@ from typing import Union
 
 import msgspec
 
-from workers.export.protobuf import BYTES, FIXED64, VARINT
+from agent.model.protobuf import BYTES, FIXED64, VARINT
 
 _DOUBLE, _UINT64, _INT64 = Layout("<d"), Layout("<Q"), Layout("<q")
 _INT64_BIAS = 1 << 64

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from agent.model.protobuf import delimited, whole
 from workers.export.otlp.column_map import RecordMap
 from workers.export.otlp.wire import AttributeValue, any_value, attributes, fixed64, text
-from workers.export.protobuf import delimited, whole
 
 INFO, WARN = 9, 13
 _WORDS = {INFO: "INFO", WARN: "WARN"}

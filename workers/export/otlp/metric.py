@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from agent.model.protobuf import BYTES, FIXED64, VARINT, delimited, tag, varint
 from workers.export.otlp.column_map import MetricKind, Point, ValueForm
 from workers.export.otlp.wire import AttributeValue, attributes, fixed64, text
-from workers.export.protobuf import BYTES, FIXED64, VARINT, delimited, tag, varint
 
 CUMULATIVE, DELTA = 2, 1
 # DataPointFlags: the series has no value at this time.

@@ -2,9 +2,9 @@
 
 from msgspec import Struct
 
+from agent.model.protobuf import delimited
 from workers.export.otlp.metric import MetricHead
 from workers.export.otlp.wire import text
-from workers.export.protobuf import delimited
 
 _SCOPE_NAME = "evergauge"
 

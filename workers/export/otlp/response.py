@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from agent.model.errors import ProtocolError
 from agent.model.foreign import readable
+from agent.model.protobuf import BYTES, FIXED32, FIXED64, VARINT
 from workers.export.http_answer import HttpAnswer
 from workers.export.http_verdict import TEXT_LENGTH_MAX, plain_text
-from workers.export.protobuf import BYTES, FIXED32, FIXED64, VARINT
 
 _VARINT_BYTES_MAX = 10
 _REJECTED_MAX = (1 << 63) - 1

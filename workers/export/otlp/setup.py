@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agent.endpoint import Endpoint, parse_endpoint
 from agent.model.errors import ConfigError
 from agent.model.timebase import MS
 from agent.setting import MIB, AnySetting, Size, Switch, Text
-from workers.export.endpoint import Endpoint, parse_endpoint
 from workers.export.http_option import (
     CA_FILE,
     CERT_FILE,

@@ -5,10 +5,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from agent.model.protobuf import delimited, double, packed, signed
 from agent.model.row_check import INT64_MAX
 from agent.model.table import Value
 from workers.export.otlp.wire import AttributeValue, attributes, fixed64
-from workers.export.protobuf import delimited, double, packed, signed
 
 _INT32_MAX = (1 << 31) - 1
 _NUMBERS = ("timestamp", "window_start", "window_ns", "scale", "first_bucket", "zero_count", "count")

@@ -1,4 +1,4 @@
-"""What OTLP needs of the protobuf encoding beyond workers.export.protobuf: times, attributes, and texts that may be left out. PURE.
+"""What OTLP needs of the protobuf encoding beyond agent.model.protobuf: times, attributes, and texts that may be left out. PURE.
 
 Fields stand in the order of their numbers, as the official encoder writes them, so its bytes are ours. *Source:*
 protobuf.dev/programming-guides/encoding; opentelemetry-proto, metrics.proto, logs.proto, common.proto, resource.proto.
@@ -7,7 +7,7 @@ protobuf.dev/programming-guides/encoding; opentelemetry-proto, metrics.proto, lo
 from collections.abc import Iterable, Sequence
 from struct import Struct as Layout
 
-from workers.export.protobuf import FIXED64, VARINT, delimited, double, tag, varint
+from agent.model.protobuf import FIXED64, VARINT, delimited, double, tag, varint
 
 _FIXED64 = Layout("<Q")
 # What an attribute may hold; a longer text ends with `…`.

@@ -3,9 +3,9 @@
 *Source:* prometheus/prompb/types.proto and prompb/io/prometheus/write/v2/types.proto, message Histogram.
 """
 
+from agent.model.protobuf import delimited, double, packed, signed, tag, varint, whole, zigzag
 from agent.model.sketch import SketchColumns
 from agent.model.sketch_export import native_histogram
-from workers.export.protobuf import delimited, double, packed, signed, tag, varint, whole, zigzag
 from workers.export.remote_write.sample import WrittenSample
 
 # A histogram of one window, not a sum of all so far.

@@ -6,7 +6,7 @@ A request has few times and hundreds of samples of each, so the bytes of a time 
 from collections.abc import Iterable
 from struct import Struct as Layout
 
-from workers.export.protobuf import varint, whole
+from agent.model.protobuf import varint, whole
 from workers.export.remote_write.sample import WrittenSample
 
 _DOUBLE = Layout("<d")

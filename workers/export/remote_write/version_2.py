@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable
 
-from workers.export.protobuf import delimited, text, varint, whole
+from agent.model.protobuf import delimited, text, varint, whole
 from workers.export.remote_write.histogram import histogram_message
 from workers.export.remote_write.sample import WrittenSeries
 from workers.export.remote_write.sample_message import SampleWriter

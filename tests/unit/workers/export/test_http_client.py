@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from fakes.scripted_server import Act, answering, deaf, dripping, http, serving, silent
 
+from agent.endpoint import Endpoint
 from agent.model.timebase import MS, S
-from workers.export.endpoint import Endpoint
 from workers.export.http_answer import HttpAnswer
 from workers.export.http_client import SEND_BYTES, HttpClient
 from workers.export.http_option import HttpSetup

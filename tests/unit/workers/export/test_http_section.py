@@ -2,9 +2,9 @@
 
 import pytest
 
+from agent.endpoint import parse_endpoint
 from agent.model.errors import ConfigError
 from agent.model.timebase import S
-from workers.export.endpoint import parse_endpoint
 from workers.export.http_answer import HttpAnswer
 from workers.export.http_option import check_http, http_setup
 from workers.export.http_verdict import verdict_of

@@ -300,3 +300,16 @@ def test_the_ledger_adds_up_in_a_random_world(seed: int) -> None:
     assert world.produced_rows == world.progress.ledger().produced
     assert world.delivered_rows == world.progress.ledger().delivered
     assert world.rows_never_taken == world.progress.ledger().pruned
+
+
+def test_a_sink_is_told_what_is_settled() -> None:
+    """Where the backlog begins, what is there ahead of it, and how many rows are there in all."""
+    found = progress()
+    batches = [batch_at("0000000100000000", number) for number in range(4)]
+    found.scan(batches[:3])
+    found.open_live()
+    found.scan(batches[3:])
+    found.deliver(ExportLine.LIVE, batches[3:], rejected=4, reason="unfit")
+    position = found.position()
+    assert (position.low, position.ahead) == (found.low, ((batches[3].place, batches[3].behind),))
+    assert position.delivered_rows == found.ledger().delivered == 6

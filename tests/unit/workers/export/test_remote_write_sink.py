@@ -12,11 +12,11 @@ from harness.protobuf_fields import fields_of
 from msgspec.structs import replace
 from remote_pb2.remote_pb2 import WriteRequest
 
+from agent.endpoint import Endpoint
 from agent.model.errors import FormatError
 from agent.model.tables import CONTAINER_NAME, POD_GROUP
 from agent.model.timebase import S
 from agent.store.batch import StoredBatch
-from workers.export.endpoint import Endpoint
 from workers.export.http_client import HttpClient
 from workers.export.http_option import HttpSetup
 from workers.export.remote_write_sink import RemoteWriteOptions, RemoteWriteSink, WriteParcel

@@ -9,8 +9,8 @@ import pytest
 from fakes.scripted_server import ScriptedServer, answering, http, serving
 from harness.sinks.certificates import Authority, Identity
 
+from agent.endpoint import Endpoint
 from agent.model.timebase import S
-from workers.export.endpoint import Endpoint
 from workers.export.http_answer import HttpAnswer
 from workers.export.http_client import HttpClient
 from workers.export.http_option import HttpSetup

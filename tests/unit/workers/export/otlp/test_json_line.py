@@ -5,17 +5,17 @@ import math
 
 import msgspec
 from fakes.stored_batch import STAMP_NS, stored
-from google.protobuf import json_format  # type: ignore[import-untyped]  # it comes with opentelemetry-proto, without types
+from google.protobuf import json_format
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from agent.model.protobuf import delimited, double
 from agent.model.tables import GAP
 from agent.model.timebase import S
 from workers.export.otlp.conventions_1_44 import CONVENTIONS
 from workers.export.otlp.encoder import OtlpEncoder
 from workers.export.otlp.json_line import logs_line, metrics_line
 from workers.export.otlp.wire import any_value, attributes
-from workers.export.protobuf import delimited, double
 from workers.host.schema import HOST
 from workers.process import schema as process
 

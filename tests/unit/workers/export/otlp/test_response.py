@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsPartialSuccess, ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsPartialSuccess, ExportMetricsServiceResponse
 
+from agent.model.protobuf import delimited, whole
 from workers.export.http_answer import HttpAnswer
 from workers.export.otlp.response import PartialSuccess, error_text, partial_success
 from workers.export.otlp.wire import text
-from workers.export.protobuf import delimited, whole
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 JSON = {"content-type": "application/json; charset=utf-8"}

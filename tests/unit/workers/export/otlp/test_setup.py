@@ -2,9 +2,9 @@
 
 import pytest
 
+from agent.endpoint import Endpoint
 from agent.model.errors import ConfigError
 from agent.model.timebase import S
-from workers.export.endpoint import Endpoint
 from workers.export.otlp.setup import OtlpSetup, check_otlp, otlp_setup
 from workers.export.sink import SinkValues
 

@@ -9,8 +9,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ExponentialHistogramDataPoint, NumberDataPoint, Sum
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
+from agent.model.protobuf import double, packed, signed, varint, whole
 from workers.export.otlp import wire
-from workers.export.protobuf import double, packed, signed, varint, whole
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 UINT64 = st.integers(0, (1 << 64) - 1)

@@ -4,7 +4,7 @@ from harness.protobuf_fields import double_in, fields_of, numbers_in, signed_in
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.export.protobuf import delimited, double, packed, signed, text, varint, whole, zigzag
+from agent.model.protobuf import delimited, double, packed, signed, text, varint, whole, zigzag
 
 
 @given(st.integers(-(2**63), 2**64 - 1))
