@@ -17,8 +17,8 @@ from agent.model.message import Note
 from agent.model.timebase import HOUR, MINUTE, S
 from agent.ports import Bus, Clock
 from agent.store.layout import COMPACTING_FOLDER, DATA_FOLDER
+from workers.framework.child_process import ChildTask, RunningChild, start_child
 from workers.framework.condition import Conditions
-from workers.writer.child_process import ChildTask, RunningChild, start_child
 from workers.writer.compaction_plan import LeftAlone, compacted_id
 from workers.writer.compaction_report import CompactReport, Outcome, decode_compact_report
 from workers.writer.compaction_room import RoomKeeper

@@ -1,7 +1,6 @@
 """The marks and encodings of the Parquet file that a compaction writes, and its name."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from agent.model.timebase import DAY, S
 from agent.store.layout import SealedName, file_name
@@ -10,15 +9,8 @@ from workers.writer.compaction_plan import LISTED_MAX
 from workers.writer.compaction_source import SourceFile, SourceReader, UnfitError, runs_of, segments_of, version_of
 from workers.writer.compactor_order import Order
 
-if TYPE_CHECKING:
-    import pyarrow
-
 # Year 9999: later times have no name.
 STAMP_END_NS = 2_932_897 * DAY
-# Times and counters grow in small steps, and numbers of bytes have few digits in common: differences take less room than plain
-# numbers and less time than a dictionary that is given up. Fractions seldom repeat, and where they do zstd sees it: plain numbers
-# take less of both (`scripts/bench/compaction`).
-_ENCODINGS = {"int64": "DELTA_BINARY_PACKED", "double": "PLAIN"}
 
 
 def name_of(order: Order, host: str, sources: SourceReader) -> str:
@@ -50,8 +42,3 @@ def marks_of(files: Sequence[SourceFile], order: Order, now_wall_ns: int) -> Fil
         runs=tuple(runs[-LISTED_MAX:]),
         foreign_columns=tuple(foreign),
     )
-
-
-def encodings_of(schema: "pyarrow.Schema") -> dict[str, str]:
-    """How columns are encoded that need no dictionary."""
-    return {field.name: _ENCODINGS[str(field.type)] for field in schema if str(field.type) in _ENCODINGS}

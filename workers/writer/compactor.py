@@ -18,8 +18,8 @@ from contextlib import suppress
 from agent.failpoint import failpoint
 from agent.model.errors import EvergaugeError, ExitCode
 from agent.prctl import die_with_parent
-from agent.store.parquet_writer import ParquetFile
-from workers.writer.compaction_file import encodings_of, marks_of, name_of
+from agent.store.parquet_writer import ParquetFile, encodings_of
+from workers.writer.compaction_file import marks_of, name_of
 from workers.writer.compaction_job import ImpossibleError, Job, SourceList, clean_left_jobs
 from workers.writer.compaction_merge import merge, union_schema
 from workers.writer.compaction_plan import DayFolder, Source, foreign_name, in_order_of_age, parse_source

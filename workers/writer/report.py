@@ -5,9 +5,6 @@ from msgspec import Struct
 
 from agent.model.errors import FormatError
 
-# 256 files of some 300 bytes each are the most that one segment gives.
-REPORT_BYTES_MAX = 256 << 10
-
 
 class SealedFile(Struct, frozen=True):
     """One Parquet file under its final name."""

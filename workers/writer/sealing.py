@@ -1,6 +1,6 @@
-"""The writer's side of a sealer: starts the process; `workers.writer.child_process` watches it."""
+"""The writer's side of a sealer: starts the process; `workers.framework.child_process` watches it."""
 
-from workers.writer.child_process import ChildTask, RunningChild, start_child
+from workers.framework.child_process import ChildTask, RunningChild, start_child
 from workers.writer.report import SealReport, decode_report
 
 # One sealer at work.

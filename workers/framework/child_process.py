@@ -1,7 +1,7 @@
-"""A short-lived process of the writer, as the writer sees it: started, watched without waiting, ended.
+"""A short-lived process of a worker, as the worker sees it: started, watched without waiting, ended.
 
-The writer's sealer and compactor are such processes. Each dies with the writer, so that of a restarted writer's there is
-never more than one, says its end in one line on standard output and its failure in one sentence on standard error.
+The writer's sealer is such a process. Each dies with its worker, so that of a restarted one's there is never more than one, says
+its end in one line on standard output and its failure in one sentence on standard error.
 """
 
 import os
@@ -15,9 +15,9 @@ from msgspec import Struct
 
 import workers
 from agent.model.errors import EvergaugeError, FormatError, StorageError, exit_code_name
-from workers.writer.folder import storage_error
-from workers.writer.report import REPORT_BYTES_MAX
 
+# Of 256 files of some 300 bytes each.
+REPORT_BYTES_MAX = 256 << 10
 _PROBLEM_BYTES_MAX = 4096
 _CHUNK_BYTES = 64 << 10
 
@@ -136,7 +136,7 @@ def _killed_by(number: int) -> str:
 
 def start_child(module: str, arguments: Sequence[str], task: ChildTask, decode: Callable[[bytes], R]) -> ChildProcess[R]:
     """Start `python -m module arguments --parent PID`. *Raises:* StorageError when the system refuses a process."""
-    # The packages of this very writer, whether installed, editable or a checkout: -P keeps the working folder out.
+    # The packages of this very worker, whether installed, editable or a checkout: -P keeps the working folder out.
     root = os.path.dirname(os.path.dirname(os.path.abspath(workers.__file__)))
     former = os.environ.get("PYTHONPATH")
     # Arrow's own allocators keep freed memory, and one thread of its pool per core costs memory for no gain here.
@@ -150,5 +150,5 @@ def start_child(module: str, arguments: Sequence[str], task: ChildTask, decode: 
     try:
         process = Popen(command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=environment)
     except OSError as cause:
-        raise storage_error(sys.executable, cause) from cause
+        raise StorageError(sys.executable, f"no process can be started ({cause.strerror})", task.remedy) from cause
     return ChildProcess(process, task, decode)
