@@ -131,8 +131,8 @@ def tables() -> tuple[Table, ...]:
 
 
 def settings() -> tuple[AnySetting, ...]:
-    """Every setting there is: the agent's own and those that workers declare."""
-    return SETTINGS + tuple(setting for each in all_workers() for setting in each.settings)
+    """Every setting there is, once: the agent's own and those that workers declare. Some are of several workers."""
+    return tuple(dict.fromkeys((*SETTINGS, *(setting for each in all_workers() for setting in each.settings))))
 
 
 def readers(*configs: Config) -> dict[str, frozenset[str]]:

@@ -22,12 +22,13 @@ STIMULI_ROUNDS_MAX = 6
 
 
 # Those of monitoring groups need a resctrl, those of the plugin a container runtime, those of compaction a finished day, those of
-# exports a sink, those of state files a hub: `test_resctrl_failpoints.py`, `test_nri_failpoints.py`,
-# `test_compaction_failpoints.py`, `test_export_failpoints.py` and `test_hub_failpoints.py` kill them. The id of an installation is
-# made once: `test_install.py` does so. The keeper is no process of the agent: `test_keeper_crashes.py`.
+# exports a sink, those of state files a hub, and others a fleet's store: `test_resctrl_failpoints.py`, `test_nri_failpoints.py`,
+# `test_compaction_failpoints.py`, `test_export_failpoints.py`, `test_hub_failpoints.py` and `test_lake_kills.py` kill them. The id
+# of an installation is made once: `test_install.py` does so. The keeper is no process of the agent: `test_keeper_crashes.py`.
+# Mergers need a broker: `test_merger_failpoints.py`.
 ELSEWHERE = (
     *("resctrl.", "compactor.", "install.", "nri.", "keeper.", "cursor.", "snapshot.", "kept.", "keeping.", "object."),
-    "state_file.",
+    *("state_file.", "lake.", "compact.", "clean.", "merger.", "kafka."),
 )
 FAILPOINTS = sorted(point for point in failpoints() if not point.startswith(ELSEWHERE))
 
