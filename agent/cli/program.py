@@ -43,8 +43,12 @@ MODULES = {
     "query": "query",
     "ask": "ask",
     "verify-data": "verify",
+    "verify": "verify_lake",
+    "merge": "merge",
     "schema": "schema",
     "doctor": "doctor",
+    "compact": "compact",
+    "lake": "lake",
     "emulate-resctrl": "emulate",
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 from agent.cli.call import Call
-from agent.cli.option import Argument, Command, near
+from agent.cli.option import Argument, Command, Option, near
 from agent.cli.render import TextColumn, text_of
 from agent.model.errors import MisuseError
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def schema(call: Call) -> int:
-    """`agentctl schema [TABLE]`. *Raises:* EvergaugeError."""
+    """`agentctl schema [TABLE] [--ddl ENGINE]`. *Raises:* EvergaugeError."""
     from workers.registry import tables
 
     known = {table.name: table for table in tables()}
@@ -22,7 +22,9 @@ def schema(call: Call) -> int:
         remedy = _of_view(call.words[0]) or near(call.words[0], known) or f"the tables are {', '.join(sorted(known))}"
         raise MisuseError("schema", f"there is no table {call.words[0]}", remedy)
     chosen = [known[call.words[0]]] if call.words else sorted(known.values(), key=lambda table: table.name)
-    if call.wants_json:
+    if engine := call.text("--ddl"):
+        _show_statements(call, chosen, engine, call.text("--location") or "")
+    elif call.wants_json:
         from msgspec import to_builtins
 
         from agent.model.table import HOST
@@ -41,6 +43,14 @@ def _of_view(name: str) -> str:
 
     source = next((view.source for view in DERIVED_VIEWS if view.name == name), "")
     return f"it is a view of table {source}: `agentctl query 'DESCRIBE {name}'` shows its columns" if source else ""
+
+
+def _show_statements(call: Call, tables: Sequence["Table"], engine: str, location: str) -> None:
+    """The statements that make tables in an engine, to be piped into its client."""
+    from agent.lake.sql_table import SqlEngine, create_table
+
+    for table in tables:
+        call.show([f"{create_table(SqlEngine(engine), table, location)};", ""])
 
 
 def _show_tables(call: Call, tables: Sequence["Table"]) -> None:
@@ -77,6 +87,15 @@ COMMANDS = (
         schema,
         about="the tables, or the columns of one table: type, unit, null or not, meaning, source",
         arguments=(Argument("TABLE", "a table of the list", required=False),),
-        examples=("agentctl schema", "agentctl schema pod_group", "agentctl schema --json"),
+        options=(
+            Option(
+                "--ddl",
+                "ENGINE",
+                "the statements that make the tables in an engine: duckdb, clickhouse, spark or trino",
+                choices=("duckdb", "clickhouse", "spark", "trino"),
+            ),
+            Option("--location", "URL", "with --ddl spark or trino: the folder whose folders of each table have the files"),
+        ),
+        examples=("agentctl schema", "agentctl schema pod_group", "agentctl schema --ddl clickhouse", "agentctl schema --json"),
     ),
 )

@@ -225,16 +225,19 @@ class HeldRows:
         self._files = files
         self._all_hosts = all_hosts
 
-    def batches(self, bounds: TimeBounds, columns: Sequence[str], coded: Sequence[str] = ()) -> "Iterator[pyarrow.RecordBatch]":
-        """The rows within narrower bounds, in no order; the time is always among the columns.
+    def batches(
+        self, bounds: TimeBounds, columns: Sequence[str], coded: Sequence[str] = (), rows_max: int = HELD_BATCH_ROWS
+    ) -> "Iterator[pyarrow.RecordBatch]":
+        """The rows within narrower bounds, in no order, at most so many in a batch; the time is always among the columns.
 
         Texts that repeat (`coded`) stay dictionaries where a file has them so, which costs a tenth. *Raises:* FormatError.
         """
         wanted = dict.fromkeys((TIMESTAMP, *columns))
         for batch in self._spooled:
-            yield _filtered(batch.select([name for name in batch.schema.names if name in wanted]), bounds)
+            kept = _filtered(batch.select([name for name in batch.schema.names if name in wanted]), bounds)
+            yield from (kept.slice(begin, rows_max) for begin in range(0, len(kept), rows_max))
         for file in self._files:
-            yield from _batches(file, bounds, tuple(wanted), HELD_BATCH_ROWS, coded, all_hosts=self._all_hosts)
+            yield from _batches(file, bounds, tuple(wanted), rows_max, coded, all_hosts=self._all_hosts)
 
 
 def _named(form: TableForm, encoded: bytes, host: str) -> Iterator[Named]:

@@ -2,11 +2,12 @@
 
 from agent.model.event_kind import ALIASES, CataloguedKind, EventAlias, EventSeverity, by_name, split_kind
 from agent.model.event_kinds_of_fleet import FLEET_KINDS
+from agent.model.event_kinds_of_lake import LAKE_KINDS
 from agent.model.event_kinds_of_supervisor import SUPERVISOR_KINDS
 from agent.model.event_kinds_of_workers import WORKER_KINDS
 from agent.model.event_kinds_of_writer import WRITER_KINDS
 
-KINDS: dict[str, CataloguedKind] = by_name((*SUPERVISOR_KINDS, *WRITER_KINDS, *WORKER_KINDS, *FLEET_KINDS))
+KINDS: dict[str, CataloguedKind] = by_name((*SUPERVISOR_KINDS, *WRITER_KINDS, *WORKER_KINDS, *FLEET_KINDS, *LAKE_KINDS))
 
 
 def severity_of(announced: str) -> EventSeverity:

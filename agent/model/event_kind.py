@@ -69,6 +69,7 @@ ALIASES = {
     "RuleDrift": EventAlias("rules_drift"),
     "WorkerRestart": EventAlias("worker_restart"),
     "WorkerHang": EventAlias("worker_hung"),
+    "MarkRegressed": EventAlias("mark_regressed"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The kinds of events and conditions of a hub, and of a node that reports to one. PURE."""
+"""The kinds of events and conditions of a hub, of a node that reports to one, and of a router. PURE."""
 
 from agent.model.event_kind import EventSeverity, condition, event
 
@@ -18,6 +18,14 @@ FLEET_KINDS = (
         "hub_suspicion",
         "Many nodes became silent at once: it is rather the hub or its network that is at fault.",
         "Look at the hub's host and network first.",
+    ),
+    condition("router_http", "The router's questions are not served, or not to everybody.", _SENTENCE),
+    condition(
+        "router_fallback",
+        "New windows are answered from raw rows, as their sketches are missing, late or not whole: answers stay right, with wider "
+        "intervals.",
+        "Look at the mergers and at topic proc.sketch.v1; `agentctl ask … --explain` says which hosts.",
+        normal="none; a short one after a restart of mergers or of many agents",
     ),
     event("hub_node_joined", _INFO, "A node has joined the hub.", _NOTHING, "one for each node"),
     event(

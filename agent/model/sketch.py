@@ -58,6 +58,22 @@ def bucket_of(value: int) -> int:
     return index - 1 if value <= _BOUNDARIES[index] else index
 
 
+def boundaries() -> list[int]:
+    """The whole parts of the ends of the buckets of scale 6, of those of values from 1 on: a value is above bucket `i` - 1, or at
+    its end, where it is not above number `i`."""
+    return list(_BOUNDARIES)
+
+
+def bucket_range(index: int, scale: int = SCALE) -> tuple[int, int]:
+    """The least and the largest whole number that a bucket counts. *Range:* indexes that a sketch of this scale has."""
+    shift = SCALE - scale
+    first, behind = index << shift, (index + 1) << shift
+    above = _BOUNDARIES[first] if first >= 0 else 0
+    highest = _BOUNDARIES[max(behind, 0)] if behind < len(_BOUNDARIES) else VALUE_MAX
+    # Small numbers lie apart: between 1 and 2 there are buckets of none.
+    return min(above + 1, highest), min(highest, VALUE_MAX)
+
+
 def relative_error(scale: int) -> float:
     """How far an estimate may be from the true value, as a part of that value."""
     base = exp2(2.0**-scale)

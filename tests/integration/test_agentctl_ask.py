@@ -68,6 +68,9 @@ def test_sealed_files_and_the_spool_are_one_answer(ask: Ask) -> None:
     assert lines[4:] == [
         "1 window has fewer ticks than the fullest, which has 60",
         "1 window in between without rows: the agent or the sampler did not run",
+        "4 of 6 minutes of hosts covered: 4 by sketches, 0 by raw rows; --explain says which",
+        "1 minute: no rows, or ticks are missing: the host was off or cut off, or its rows have not come",
+        "1 minute: the sketch covers fewer ticks than were taken",
     ]
 
 
@@ -78,7 +81,9 @@ def test_json_has_all_of_it(ask: Ask) -> None:
     (group,) = found.pop("groups")
     assert found == {
         "metric": "cpu", "unit": "ns", "since_ns": BEGIN, "until_ns": BEGIN + 6 * WINDOW_NS, "windows": 5, "windows_partial": 1,
-        "windows_missing": 1, "windows_shared": 0, "ticks_of_full": 60, "rows_damaged": 0,
+        "windows_missing": 1, "windows_shared": 0, "ticks_of_full": 60, "rows_damaged": 0, "kind": "percentile",
+        "covered": 4, "total": 6, "sources": {"sketch": 4, "raw": 0, "unknown": 2},
+        "reasons": {"ticks_missing": 1, "fewer_ticks": 1}, "newest": {"sketch": 2, "reasons": {}},
     }  # fmt: skip
     assert (group["values"], group["windows"], group["max"]) == (600, 5, 80_000_000)
     assert group["sum"] == 100 * (1_000 + 2_000 + 3_000 + 4_000 + 6_000 + 80_000_000)
@@ -162,7 +167,9 @@ def test_an_unknown_question_is_refused(tmp_path: Path) -> None:
         agentctl_here(tmp_path, "ask", "percentil")[2]
         == "agentctl: ask: there is no question 'percentil'; did you mean percentile?\n"
     )
-    assert agentctl_here(tmp_path, "ask", "zzz")[2] == "agentctl: ask: there is no question 'zzz'; it answers percentile\n"
+    assert agentctl_here(tmp_path, "ask", "zzz")[2] == (
+        "agentctl: ask: there is no question 'zzz'; it answers percentile, sum, avg, max, count, top, rows\n"
+    )
 
 
 @pytest.mark.usefixtures("stored")

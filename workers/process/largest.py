@@ -9,10 +9,14 @@ from workers.process.unit_command import UnitCommand
 
 
 class Largest(Struct, frozen=True):
-    """By unit and command; nothing where all processes of one have a row, or hold nothing."""
+    """By unit and command; nothing where all processes of one have a row, or hold nothing.
+
+    `cpu_unknown`: those with a process without a row whose CPU of the tick is not known.
+    """
 
     cpu_ns: Mapping[UnitCommand, int]
     rss_bytes: Mapping[UnitCommand, int]
+    cpu_unknown: Collection[UnitCommand] = ()
 
 
 class LargestUnshown:
@@ -41,7 +45,8 @@ class LargestUnshown:
         if lost:
             self._take((process for process in processes if process.key in lost), shown)
         self._shown = shown
-        return Largest(_largest_cpu(scan.active, shown), self._rss)
+        unknown = {process.key for process in scan.active if process.interval_cpu_ns is None and process not in shown}
+        return Largest(_largest_cpu(scan.active, shown), self._rss, unknown)
 
     def _lost(self, scan: Scan, shown: Collection[TrackedProcess]) -> Iterable[UnitCommand]:
         """Units and commands whose holder is none any more."""

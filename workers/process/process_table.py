@@ -11,6 +11,7 @@ from errno import EACCES, ENOENT, EPERM, ESRCH
 from typing import TypeVar
 
 from agent.model.absence import Absence
+from agent.model.command_family import command_of
 from agent.model.errors import KernelFormatError
 from agent.model.proc_stat import Stat, parse_comm, parse_stat
 from workers.process.breaker import Metered
@@ -22,7 +23,7 @@ from workers.process.placement import Placements
 from workers.process.reclaim import ReclaimWatch
 from workers.process.thread_memory import ThreadMemory
 from workers.process.tracked_process import ProcessIdentity, ProcessIo, Scan, Totals, TrackedProcess
-from workers.process.unit_command import UnitCommand, command_of
+from workers.process.unit_command import UnitCommand
 
 __all__ = ["ProcessIdentity", "ProcessIo", "ProcessTable", "Scan", "Totals", "TrackedProcess"]
 

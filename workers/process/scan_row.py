@@ -15,7 +15,8 @@ NO_SOURCE = ""
 
 
 class TickAccount(Struct, frozen=True):
-    """What a tick adds up to. The counts at the end are of this tick alone."""
+    """What a tick adds up to. The counts at the end are of this tick alone. `lacks_cpu`: the CPU of the tick is not known of some
+    process that lives."""
 
     living: Totals
     deaths: Deaths
@@ -23,6 +24,7 @@ class TickAccount(Struct, frozen=True):
     started: int
     unreadable: int
     io_unreadable: int
+    lacks_cpu: bool = False
 
 
 def sum_of(totals: Iterable[Totals]) -> Totals:
@@ -61,7 +63,7 @@ def scan_row(account: TickAccount, times: TickTimes) -> Row:
         read_bytes, write_bytes = living.read_bytes + deaths.read_bytes, living.write_bytes + deaths.write_bytes
     if deaths.source == NO_SOURCE:
         reasons.append(f"exits:{Absence.UNREADABLE.value}")
-    if living.incomplete:
+    if living.incomplete or (account.lacks_cpu and cpu_ns is not None):
         reasons.append(Absence.INCOMPLETE.value)
     return (
         times.wall_ns, living.processes, living.threads, started, count, cpu_ns, share, cpu_dead_ns, living.rss_bytes,

@@ -21,13 +21,15 @@ UNITS_MAX = 63
 
 
 class TailPart(Struct):
-    """What one row sums: `commands` commands, their sums, and the largest of their processes."""
+    """What one row sums: `commands` commands, their sums, and the largest of their processes. `lacks_cpu`: the CPU of the tick is
+    not known of one of them."""
 
     key: UnitCommand
     totals: Totals
     cpu_largest_ns: int = 0
     rss_largest_bytes: int = 0
     commands: int = 1
+    lacks_cpu: bool = False
 
 
 def tail_parts(totals: Mapping[UnitCommand, Totals], shown: Iterable[TrackedProcess], largest: Largest) -> list[TailPart]:
@@ -38,8 +40,7 @@ def tail_parts(totals: Mapping[UnitCommand, Totals], shown: Iterable[TrackedProc
     """
     left = remainders(totals, shown)
     keys = list(left) if len(left) <= COMMANDS_MAX else _heaviest(left, COMMANDS_MAX)
-    cpu, rss = largest.cpu_ns, largest.rss_bytes
-    parts = [TailPart(key, left.pop(key), cpu.get(key, 0), rss.get(key, 0)) for key in keys]
+    parts = [_part(key, left.pop(key), largest) for key in keys]
     return parts + _folded(left, largest) if left else parts
 
 
@@ -73,11 +74,15 @@ def _heaviest(left: Mapping[UnitCommand, Totals], count: int) -> list[UnitComman
     return sorted(weights, key=weights.__getitem__, reverse=True)[:count]
 
 
+def _part(key: UnitCommand, totals: Totals, largest: Largest) -> TailPart:
+    cpu_ns, rss_bytes = largest.cpu_ns.get(key, 0), largest.rss_bytes.get(key, 0)
+    return TailPart(key, totals, cpu_ns, rss_bytes, lacks_cpu=key in largest.cpu_unknown)
+
+
 def _folded(left: Mapping[UnitCommand, Totals], largest: Largest) -> list[TailPart]:
     units: dict[str | None, TailPart] = {}
     for key, totals in left.items():
-        part = TailPart(key, totals, largest.cpu_ns.get(key, 0), largest.rss_bytes.get(key, 0))
-        _add(units, key.pod_uid, part)
+        _add(units, key.pod_uid, _part(key, totals, largest))
     named = {UnitCommand(pod_uid, None): part.totals for pod_uid, part in units.items() if pod_uid is not None}
     if len(named) <= UNITS_MAX:
         return list(units.values())
@@ -96,6 +101,7 @@ def _add(units: dict[str | None, TailPart], pod_uid: str | None, part: TailPart)
     whole.cpu_largest_ns = max(whole.cpu_largest_ns, part.cpu_largest_ns)
     whole.rss_largest_bytes = max(whole.rss_largest_bytes, part.rss_largest_bytes)
     whole.commands += part.commands
+    whole.lacks_cpu |= part.lacks_cpu
 
 
 def tail_row(part: TailPart, times: TickTimes) -> Row:
@@ -110,7 +116,7 @@ def tail_row(part: TailPart, times: TickTimes) -> Row:
         reasons.append(f"cpu:{Absence.FIRST_TICK.value}")
     else:
         share = totals.cpu_ns / times.elapsed_ns
-    if totals.incomplete:
+    if totals.incomplete or (part.lacks_cpu and cpu_ns is not None):
         reasons.append(Absence.INCOMPLETE.value)
     return (
         times.wall_ns, part.key.pod_uid, part.key.command, part.commands, totals.processes, cpu_ns, share, totals.rss_bytes,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from agent.model.absence import Absence
+from agent.model.command_family import command_of
 from agent.model.foreign import readable
 from agent.model.timebase import MS
 from workers.process.exits.calibration import (
@@ -23,7 +24,7 @@ from workers.process.exits.calibration import (
 from workers.process.exits.connector_event import ConnectorExit
 from workers.process.exits.taskstats_record import FORKED, LAST_OF_GROUP, VERSION_WITH_TGID, ExitRecord, ExitRecords, GroupTotal
 from workers.process.process_table import Scan, TrackedProcess
-from workers.process.unit_command import UnitCommand, command_of
+from workers.process.unit_command import UnitCommand
 
 SEEN, PARENT = "seen", "parent"
 # The parent of all kernel threads.

@@ -17,7 +17,9 @@ from agent.model.sketch import (
     VALUE_BITS,
     VALUE_MAX,
     Sketch,
+    boundaries,
     bucket_of,
+    bucket_range,
     merged,
     relative_error,
 )
@@ -320,3 +322,18 @@ def test_what_stands_for_a_bucket_is_near_each_value_that_it_counts() -> None:
     for (estimate, _), value in zip(found, (3, 7_000, 1_000_000), strict=True):
         assert abs(estimate - value) <= relative_error(SCALE) * value
     assert sketch_of([0, 0]).estimates() == []
+
+
+def test_the_range_of_a_bucket_has_the_values_that_it_counts() -> None:
+    """At every scale, and both ends are in it; the last ends with the largest value."""
+    drawn = random.Random(5)
+    values = [1, 2, 3, 5, 1 << 62, VALUE_MAX, *(drawn.randrange(1, 1 << drawn.randrange(2, 64)) for _ in range(500))]
+    for value in values:
+        for scale in range(SCALE_MIN, SCALE + 1):
+            low, high = bucket_range(bucket_of(value) >> (SCALE - scale), scale)
+            assert low <= value <= high <= VALUE_MAX, (value, scale)
+            ends = {bucket_of(low) >> (SCALE - scale), bucket_of(high) >> (SCALE - scale)}
+            assert ends == {bucket_of(value) >> (SCALE - scale)}
+    assert bucket_range(-1) == (1, 1)
+    assert boundaries()[:2] == [1, 1]
+    assert all(value > boundaries()[bucket_of(value)] for value in range(2, 50))

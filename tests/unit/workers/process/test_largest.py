@@ -45,3 +45,10 @@ def test_cpu_is_that_of_the_tick_alone() -> None:
     processes = [sleeping(pid, interval_cpu_ns=pid) for pid in (1, 2, 3)]
     found = LargestUnshown().find(processes, Scan(active=processes, touched=processes), {processes[2]})
     assert dict(found.cpu_ns) == {UnitCommand(None, "nginx"): 2}
+
+
+def test_a_process_without_a_row_whose_cpu_is_not_known_is_told() -> None:
+    """By its unit and command; one with a row says so itself."""
+    met, shown = sleeping(1, command="a", interval_cpu_ns=None), sleeping(2, command="b", interval_cpu_ns=None)
+    found = LargestUnshown().find([met, shown], Scan(active=[met, shown], touched=[met, shown]), {shown})
+    assert set(found.cpu_unknown) == {UnitCommand(None, "a")}

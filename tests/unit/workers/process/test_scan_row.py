@@ -40,8 +40,8 @@ def test_a_host_without_cpu_use_has_no_capture_of_it() -> None:
 NOTHING = MetricChoice(0, 0, 0, is_short=False)
 
 
-def account_of(living: Totals, deaths: Deaths, elapsed_ns: int | None = 10**9) -> dict[str, Any]:
-    account = TickAccount(living, deaths, ProcessChoice({}, NOTHING, NOTHING, NOTHING), 4, 0, 0)
+def account_of(living: Totals, deaths: Deaths, elapsed_ns: int | None = 10**9, *, lacks_cpu: bool = False) -> dict[str, Any]:
+    account = TickAccount(living, deaths, ProcessChoice({}, NOTHING, NOTHING, NOTHING), 4, 0, 0, lacks_cpu)
     return dict(zip(PROCESS_SCAN.column_names, scan_row(account, TickTimes(1, 2, 3, elapsed_ns)), strict=True))
 
 
@@ -58,3 +58,9 @@ def test_the_dead_are_part_of_everything() -> None:
     row = account_of(Totals(3, 70, read_bytes=5), Deaths("taskstats", count=9, cpu_ns=30, read_bytes=1, lost=2))
     assert (row["cpu_ns"], row["cpu_dead_ns"], row["read_bytes"], row["deaths"]) == (100, 30, 6, 9)
     assert (row["cpu_share"], row["exit_source"], row["exit_records_lost"]) == (1e-7, "taskstats", 2)
+
+
+def test_a_sum_without_the_cpu_of_a_living_process_is_incomplete() -> None:
+    """At the first tick no CPU is known, which is another reason."""
+    assert account_of(Totals(3, 70), Deaths(), lacks_cpu=True)["absent"] == "incomplete"
+    assert account_of(Totals(3, 70), Deaths(), None, lacks_cpu=True)["absent"] == "cpu:first_tick"

@@ -65,3 +65,14 @@ def test_several_of_one_command_with_rows_are_all_taken_away() -> None:
     processes = [sleeping(pid, command="a", rss_bytes=pid, interval_cpu_ns=pid) for pid in (1, 2, 4)]
     (part,) = tail_parts(totals_of(processes), processes[1:], NOTHING)
     assert (part.totals.processes, part.totals.rss_bytes) == (1, 1)
+
+
+def test_a_sum_without_the_cpu_of_one_process_is_incomplete() -> None:
+    """Also where it is folded with others; at the first tick no CPU is known, which is another reason."""
+    key = UnitCommand("pod", "a")
+    (part,) = tail_parts({key: Totals(processes=2, cpu_ns=5)}, [], Largest({}, {}, {key}))
+    row = dict(zip(PROCESS_TAIL.column_names, tail_row(part, TIMES), strict=True))
+    assert (row["cpu_ns"], row["absent"]) == (5, "incomplete")
+    assert tail_row(part, TickTimes(1, 1, 1, None))[-1] == "cpu:first_tick"
+    many = {UnitCommand("pod", f"c{number}"): Totals(processes=1, rss_bytes=1) for number in range(COMMANDS_MAX + 1)}
+    assert tail_parts(many, [], Largest({}, {}, many.keys()))[-1].lacks_cpu

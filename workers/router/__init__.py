@@ -1,0 +1,1 @@
+"""The worker `router`: answers questions over all hosts by HTTP."""
