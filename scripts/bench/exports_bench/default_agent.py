@@ -13,7 +13,7 @@ from msgspec import Struct
 from agent.model.sketch import Sketch, SketchColumns
 from agent.model.table import Table, Value
 from agent.model.tables import CONTAINER_NAME, POD_GROUP
-from agent.model.timebase import S
+from agent.model.timebase import MINUTE, S
 from agent.store.batch import StoredBatch
 from workers.host import schema as host
 from workers.process import schema as process
@@ -179,11 +179,12 @@ class DefaultAgent:
         for index in tail:
             each = self.processes[index]
             key = (each.unit, each.comm)
-            of_key = sums.setdefault(key, [0, 0, 0, 0, 0])
+            of_key = sums.setdefault(key, [0, 0, 0, 0, 0, 0])
             rss = each.rss_bytes
             for place, value in enumerate((1, spent[index], rss, each.threads)):
                 of_key[place] += value
             of_key[4] = max(of_key[4], rss)
+            of_key[5] = max(of_key[5], spent[index])
         return [
             {
                 "timestamp": at,
@@ -196,11 +197,11 @@ class DefaultAgent:
                 "rss_bytes": rss,
                 "read_bytes": 0,
                 "write_bytes": 0,
-                "cpu_largest_ns": cpu,
+                "cpu_largest_ns": cpu_largest,
                 "rss_largest_bytes": largest,
                 "threads": threads,
             }
-            for (unit_number, command), (count, cpu, rss, threads, largest) in sums.items()
+            for (unit_number, command), (count, cpu, rss, threads, largest, cpu_largest) in sums.items()
         ]
 
     def _scan_row(self, spent: list[int], named: list[int], at: int, elapsed: int) -> Mapping[str, Value]:
@@ -337,7 +338,7 @@ def sketch_row(columns: SketchColumns, at: int) -> dict[str, Value]:
     """A row of a sketch, without what it is about."""
     return {
         "timestamp": at,
-        "window_start": at - 60 * S,
+        "window_start": at - at % MINUTE,
         "window_ns": 60 * S,
         "ticks": 60,
         "scale": columns.scale,

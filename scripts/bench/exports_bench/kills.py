@@ -11,8 +11,9 @@ from random import Random
 from statistics import median
 from typing import Any
 
-from harness.export_trial import CollectorSide, ExportTrial, ObjectSide, PrometheusSide, SinkSide
+from harness.export_trial import CollectorSide, ExportTrial, KafkaSide, ObjectSide, PrometheusSide, SinkSide
 from harness.sinks.collector import Collector
+from harness.sinks.kafka_broker import KafkaBroker
 from harness.sinks.object_server import ObjectServer
 from harness.sinks.program import SinkProgram
 from harness.sinks.prometheus import Prometheus
@@ -36,7 +37,13 @@ def _objects(folder: Path) -> Iterator[tuple[SinkProgram, SinkSide]]:
         yield program, ObjectSide(program)
 
 
-SINKS: dict[str, Callable[[Path], Any]] = {"prometheus": _prometheus, "collector": _collector, "object": _objects}
+@contextmanager
+def _kafka(folder: Path) -> Iterator[tuple[SinkProgram, SinkSide]]:
+    with KafkaBroker(folder) as program:
+        yield program, KafkaSide(program)
+
+
+SINKS: dict[str, Callable[[Path], Any]] = {"prometheus": _prometheus, "collector": _collector, "object": _objects, "kafka": _kafka}
 
 
 def main(words: list[str]) -> int:
@@ -44,13 +51,15 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench/exports kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="of each sink's exporter, and as many of the sink")
     parser.add_argument("--sinks", default=",".join(SINKS), help="which ones, by commas")
+    parser.add_argument("--sink-kills", type=int, default=0, help="kills of each sink, if not as many")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(words)
     found = {}
     for name in options.sinks.split(","):
         for victim in ("exporter", "sink"):
-            found[f"{name}, {victim} killed"] = _trial(SINKS[name], victim, options.kills, Random(options.seed))
+            kills = (options.sink_kills if victim == "sink" else 0) or options.kills
+            found[f"{name}, {victim} killed"] = _trial(SINKS[name], victim, kills, Random(options.seed))
             print(f"{name:11} {victim:8} {json.dumps(found[f'{name}, {victim} killed'])}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2))
