@@ -11,10 +11,11 @@ from scenarios import options
 from scenarios.definition import Scenario
 from scenarios.document import DefinitionError
 from scenarios.judgement import ScenarioResult
-from scenarios.report import say_result, write_json, write_report
-from scenarios.running import UnknownScenario, load_scenario, names, prefixed, read_scenario, run, shortened
+from scenarios.report import TITLE, say_result, write_json, write_report
+from scenarios.running import UnknownScenario, load_scenario, names, prefixed, read_scenario, run, short, shortened, with_members
 from scenarios.stage import NotPossible
 
+NOT_POSSIBLE = "not possible on this machine"
 FAILED, MISUSE, UNAVAILABLE, INTERRUPTED = 1, 64, 69, 130
 
 
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
             from scenarios.matrix import run_matrix
 
             return _give(run_matrix(wanted, _say), wanted) if not wanted.plan else run_matrix_plan(wanted)
-        return _run_all([load_scenario(name) for name in wanted.names], wanted)
+        return _run_all(with_members(wanted.names), wanted)
     except (UnknownScenario, DefinitionError) as problem:
         _say(str(problem))
         return MISUSE
@@ -65,17 +66,30 @@ def _run_all(scenarios: Sequence[Scenario], wanted: options.Options) -> int:
         platforms = scenario.platforms if wanted.platform == "all" else (wanted.platform,)
         for platform in platforms:
             for number in range(wanted.repeat):
-                turn = f" {number + 1}/{wanted.repeat}" if wanted.repeat > 1 else ""
-                result = run(
-                    shortened(scenario, wanted.seconds),
-                    say=prefixed(_say, scenario.name + turn),
-                    platform=platform,
-                    profile=wanted.profile and number == 0,
-                    takes_last=wanted.last,
-                )
+                is_alone = len(scenarios) == 1
+                result = _run_one(scenario, platform, wanted, number, is_alone=is_alone)
                 results.append(result.only(wanted.goals) if wanted.goals else result)
                 say_result(results[-1])
     return _give(results, wanted)
+
+
+def _run_one(scenario: Scenario, platform: str, wanted: options.Options, number: int, *, is_alone: bool) -> ScenarioResult:
+    """*Raises:* NotPossible where nothing else is run that a report is to have."""
+    turn = f" {number + 1}/{wanted.repeat}" if wanted.repeat > 1 else ""
+    try:
+        return run(
+            short(scenario) if wanted.short else shortened(scenario, wanted.seconds),
+            say=prefixed(_say, scenario.name + turn),
+            platform=platform,
+            profile=wanted.profile and number == 0,
+            takes_last=wanted.last,
+        )
+    except NotPossible as problem:
+        if is_alone:
+            raise
+        result = ScenarioResult(scenario.name, scenario.about, platform, scenario.workload.name, scenario.configuration)
+        result.failures.append(f"{NOT_POSSIBLE}: {problem}")
+        return result
 
 
 def _give(results: list[ScenarioResult], wanted: options.Options) -> int:
@@ -83,11 +97,20 @@ def _give(results: list[ScenarioResult], wanted: options.Options) -> int:
     if wanted.json:
         write_json(results, wanted.json)
     if wanted.report:
-        write_report(results, wanted.report, _say)
+        write_report(results, wanted.report, _say, title=_title(wanted))
     good = sum(result.has_passed for result in results)
     if len(results) > 1:
         print(f"{good} of {len(results)} runs passed")
-    return 0 if results and good == len(results) else FAILED
+    if good == len(results):
+        return 0 if results else FAILED
+    is_missing = all(each.has_passed or any(words.startswith(NOT_POSSIBLE) for words in each.failures) for each in results)
+    return UNAVAILABLE if is_missing else FAILED
+
+
+def _title(wanted: options.Options) -> str:
+    """A group of scenarios has a report of its own name."""
+    only = load_scenario(wanted.names[0]) if len(wanted.names) == 1 else None
+    return f"{only.name.capitalize()} report" if only is not None and only.scenarios else TITLE
 
 
 def _list() -> int:

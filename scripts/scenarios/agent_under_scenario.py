@@ -14,10 +14,11 @@ from process_bench.checkout import HERE, SAMPLER
 
 from scenarios.baseline import pids_below
 from scenarios.definition import Scenario
+from scenarios.programs import Programs
 from scenarios.stage import Groups
 
 # The agent enters its cgroup before its first instruction, and ends with the harness also where that is killed.
-_ENTER = 'echo $$ >"$1/cgroup.procs" && shift && exec setpriv --pdeathsig TERM "$@"'
+_ENTER = 'echo $$ >"$1/cgroup.procs" && shift && exec nice -n "$1" setpriv --pdeathsig TERM "${@:2}"'
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "minimal": {
         "sampler.host.enabled": "false",
@@ -50,8 +51,17 @@ class AgentUnderScenario(AgentProcess):
     """An agent as delivered, but for its folders, its port, and the scenario's settings."""
 
     def __init__(
-        self, folder: Path, scenario: Scenario, where: Groups, *, endpoint: str = "", profile: Profile | None = None
+        self,
+        folder: Path,
+        scenario: Scenario,
+        where: Groups,
+        *,
+        endpoint: str = "",
+        programs: Programs | None = None,
+        nice: int = 0,
+        profile: Profile | None = None,
     ) -> None:
+        """`nice`: of every process of the agent."""
         folder.mkdir(parents=True, exist_ok=True)
         self.group = where.agent
         self.points = folder / "failpoints"
@@ -59,15 +69,16 @@ class AgentUnderScenario(AgentProcess):
         file = folder / "agentd.toml"
         # Always a file of its own: what a machine has in /etc is no part of a scenario.
         text = _FILE_SINK.format(folder=folder) if scenario.configuration == "full" else ""
-        file.write_text(text + (_HTTP_SINK.format(endpoint=endpoint) if endpoint else ""))
-        settings = {**SETTINGS[scenario.configuration], **scenario.settings}
+        text += _HTTP_SINK.format(endpoint=endpoint) if endpoint else ""
+        file.write_text(text + (programs.sections if programs else ""))
+        settings = {**SETTINGS[scenario.configuration], **(programs.settings if programs else {}), **scenario.settings}
         program = profile.program if profile else (str(Path(sys.executable).with_name("agentd")),)
         super().__init__(
             folder,
             flags={"--config": str(file), "--supervisor-stop-timeout": "20s", **flags_of(settings)},
             quick=False,
-            program=("/bin/sh", "-c", _ENTER, "sh", str(where.agent), *program),
-            environment=dict(profile.variables) if profile else None,
+            program=("/bin/bash", "-c", _ENTER, "bash", str(where.agent), str(nice), *program),
+            environment=(dict(profile.variables) if profile else {}) | (programs.variables if programs else {}),
             failpoints=self.points if any(each.kind.name == "failpoint" for each in scenario.failures) else None,
         )
 
@@ -107,6 +118,12 @@ class AgentUnderScenario(AgentProcess):
                 pid: int = row["pid"]
                 return pid
         raise KeyError(f"there is no worker {name}; there are {', '.join(sorted(rows))}")
+
+    def reports(self) -> dict[str, dict[str, Any]]:
+        """What each worker says of itself. *Absent:* one that does not answer; all, where nobody does."""
+        with suppress(OSError, ValueError, Refused, KeyError):
+            return {name: found for name, found in self.call("status")["stats"].items() if isinstance(found, dict)}
+        return {}
 
     def count(self, worker: str, name: str) -> int | None:
         """A count that a worker shows in `status`. *Absent:* None: it does not answer, or has no such count."""

@@ -14,8 +14,9 @@ from process_bench.checkout import HERE
 from verification.sources import source_digest, source_files
 from verification.test_record import read_record, record_path
 
-from scenarios.definition import HOST, CommandStep
+from scenarios.definition import CommandStep
 from scenarios.judgement import Judgement
+from scenarios.shapes import HOST
 
 ALL_TESTS = ("scripts/test",)
 SHOWN_LINES, SHOWN_LETTERS = 3, 400

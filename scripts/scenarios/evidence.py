@@ -7,6 +7,10 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from scenarios.export_evidence import ExportEvidence
+from scenarios.router_evidence import RouterEvidence
+from scenarios.store_evidence import StoreEvidence
+
 Series = Sequence[tuple[int, int]]
 
 
@@ -161,6 +165,9 @@ class Evidence:
     # By worker and count: at the window's beginning and end.
     counts: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     pss_by_worker: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    exports: ExportEvidence = field(default_factory=ExportEvidence)
+    stores: StoreEvidence = field(default_factory=StoreEvidence)
+    router: RouterEvidence = field(default_factory=RouterEvidence)
 
     @property
     def window(self) -> tuple[Tick | None, Sequence[Tick]]:

@@ -20,9 +20,11 @@ from harness.agent_process import run_agentctl
 from harness.waiting import NotInTime, wait_until
 
 from scenarios.agent_under_scenario import AgentUnderScenario
-from scenarios.definition import Argument, Failure
+from scenarios.definition import Failure
 from scenarios.evidence import ClockStep, Replacement
+from scenarios.program_failing import ProgramFailing
 from scenarios.receiver import Receiver
+from scenarios.shapes import Argument
 from scenarios.stage import NotPossible, remove_group
 
 BACK_SECONDS = 30.0
@@ -51,6 +53,7 @@ class Failing:
     agent: AgentUnderScenario
     say: Say
     receiver: Receiver | None = None
+    programs: ProgramFailing | None = None
     replacements: list[Replacement] = field(default_factory=list)
     groups: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -59,7 +62,9 @@ class Failing:
     costs: dict[str, float] = field(default_factory=dict)
 
     def end(self) -> None:
-        """The cgroups of limits are removed, after the agent."""
+        """The cgroups of limits are removed, after the agent, and what is wrong with programs is healed."""
+        if self.programs is not None:
+            self.programs.end()
         for group in self.groups:
             remove_group(group)
 
@@ -67,6 +72,10 @@ class Failing:
         """An order, and where it lasts its end."""
         kind, values, at = failure.kind.name, failure.kind.values, failure.at_seconds
         until, part = at + float(values.get("lasts", 0)), str(values.get("part", ""))
+        if failure.programs:
+            assert self.programs is not None
+            what, begin, end = self.programs.steps(failure)
+            return [Action(at, what, begin), Action(until, f"{what} is over", end)]
         return list(getattr(self, f"_plan_{kind}")(at, until, part, values))
 
     def _plan_kill(self, at: float, _until: float, part: str, values: Values) -> Iterator[Action]:

@@ -26,6 +26,10 @@ _SKETCHES = (
 _RAW = "SELECT pod_uid, comm AS command, list(cpu_ns) AS cpu FROM process WHERE cpu_ns IS NOT NULL GROUP BY ALL"
 
 
+# Of a run without a baseline.
+NO_RECORD: Mapping[str, Any] = {name: [] for name in ("host", "unit", "rss", "io", "own", "processes", "memory")}
+
+
 def read_record(path: Path) -> dict[str, Any]:
     """The baseline's series by name, the memory of the load's processes at the end, what it cost by itself."""
     found: dict[str, Any] = {name: [] for name in ("host", "unit", "rss", "io", "own", "processes")}

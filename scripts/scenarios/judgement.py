@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from scenarios.definition import GOALS
+from scenarios.shapes import GOALS
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from scenarios.definition import HOST, PLATFORMS, WORKLOADS, Scenario, parse_scenario
+from scenarios.definition import Scenario, parse_scenario
 from scenarios.judgement import ScenarioResult
 from scenarios.options import Options
 from scenarios.pairs import Row, all_pairs, each_once
 from scenarios.report import say_result
 from scenarios.running import prefixed, run, shortened
+from scenarios.shapes import HOST, PLATFORMS, WORKLOADS
 
 SECONDS = 8.0
 # What disturbs whom: such runs are judged by what the agent says of its loss, and not by sums of a window that lacks parts.

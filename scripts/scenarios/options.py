@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from scenarios.definition import CONFIGURATIONS, FAILURES, GOALS, HOST, PLATFORMS, VALIDATORS, WORKLOADS
 from scenarios.document import near
+from scenarios.shapes import CONFIGURATIONS, FAILURES, GOALS, HOST, PLATFORMS, PROGRAMS, VALIDATORS, WORKLOADS
 
 MISUSE = 64
 
@@ -40,6 +40,7 @@ class Options:
     quick: bool
     guests: bool
     last: bool
+    short: bool
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -57,6 +58,7 @@ def parse(arguments: Sequence[str]) -> Options:
     )
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="so many times; each must pass (default 1)")
     parser.add_argument("--seconds", type=float, metavar="N", help="measure so long instead; failures move along")
+    parser.add_argument("--short", action="store_true", help="the short form of scenarios that have one: for a look")
     parser.add_argument(
         "--platform", default=HOST, metavar="WHERE", help=f"{', '.join(PLATFORMS)}, or all that a scenario names (default host)"
     )
@@ -82,19 +84,21 @@ def parse(arguments: Sequence[str]) -> Options:
         parser.error("--repeat is from 1 to 1000")
     if found.seconds is not None and not 2 <= found.seconds <= 86_400:
         parser.error("--seconds is from 2 to 86400")
+    if found.short and found.seconds is not None:
+        parser.error("give either --short or --seconds")
     if (found.plan or found.quick or found.guests) and not found.matrix:
         parser.error("--plan, --quick and --guests belong to --matrix")
     if bool(found.names) == bool(found.matrix or found.list):
         parser.error("name scenarios, or give one of --list and --matrix")
     return Options(
         tuple(found.names), tuple(found.goal), found.repeat, found.seconds, found.platform, found.json, found.report, found.profile,
-        found.list, found.check, found.matrix, found.plan, found.quick, found.guests, found.last,
+        found.list, found.check, found.matrix, found.plan, found.quick, found.guests, found.last, found.short,
     )  # fmt: skip
 
 
 def _kinds() -> str:
     parts = []
-    for title, shapes in (("workloads", WORKLOADS), ("failures", FAILURES), ("validators", VALIDATORS)):
+    for title, shapes in (("workloads", WORKLOADS), ("programs", PROGRAMS), ("failures", FAILURES), ("validators", VALIDATORS)):
         parts.append(f"{title}:\n" + "\n".join(f"  {name:18} {shape.about}" for name, shape in shapes.items()))
     parts.insert(1, "configurations:\n" + "\n".join(f"  {name:18} {about}" for name, about in CONFIGURATIONS.items()))
     return "\n\n".join(parts) + "\n\nHow to write one: docs/scenarios.md"

@@ -10,9 +10,10 @@ from typing import Any
 
 from supervisors.toolchain import FOLDER as BENCH
 
-from scenarios.definition import GOALS
 from scenarios.judgement import Judgement, ScenarioResult, coverage
+from scenarios.shapes import GOALS
 
+TITLE = "Scenarios"
 PICTURE = Path(__file__).with_name("picture.py")
 Say = Callable[[str], None]
 
@@ -60,12 +61,12 @@ def write_json(results: Sequence[ScenarioResult], path: Path) -> None:
     path.write_text(json.dumps(document(results), indent=1, ensure_ascii=False) + "\n")
 
 
-def write_report(results: Sequence[ScenarioResult], folder: Path, say: Say) -> None:
+def write_report(results: Sequence[ScenarioResult], folder: Path, say: Say, *, title: str = TITLE) -> None:
     """report.md, report.json and a picture for each run that has something to show. *Raises:* OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(results, folder / "report.json")
     pictures = _draw(results, folder, say)
-    (folder / "report.md").write_text(markdown(results, pictures))
+    (folder / "report.md").write_text(markdown(results, pictures, title=title))
     say(f"wrote {folder / 'report.md'}")
 
 
@@ -98,18 +99,21 @@ def _python_with_matplotlib() -> str | None:
     return None
 
 
-def markdown(results: Sequence[ScenarioResult], pictures: dict[int, str]) -> str:
-    """The whole report: circumstances, coverage, then each run with figure against limit."""
+def markdown(results: Sequence[ScenarioResult], pictures: dict[int, str], *, title: str = TITLE) -> str:
+    """The whole report: circumstances, verdicts, versions, coverage, then each run with figure against limit."""
     first = results[0].circumstances if results else {}
     about = first.get("machine", {})
     head = [
-        "# Scenarios",
+        f"# {title}",
         "",
         f"{first.get('date', '')}, {about.get('cpus', '?')} x {about.get('cpu', '?')}, Linux {about.get('kernel', '?')}, "
         f"Python {about.get('python', '?')}",
         "",
         f"{sum(each.has_passed for each in results)} of {len(results)} runs passed.",
         "",
+        *_overview(results),
+        "",
+        *_programs(results),
         "## Coverage",
         "",
         *coverage_table(results),
@@ -117,6 +121,26 @@ def markdown(results: Sequence[ScenarioResult], pictures: dict[int, str]) -> str
     for number, result in enumerate(results):
         head += ["", *_section(result, pictures.get(number))]
     return "\n".join(head) + "\n"
+
+
+def _overview(results: Sequence[ScenarioResult]) -> list[str]:
+    """A row for each run: its verdict, how many figures were within their limits, how long it took."""
+    rows = [["scenario", "platform", "verdict", "within limits", "seconds"], ["---"] * 5]
+    for each in results:
+        good = sum(judgement.is_good for judgement in each.judgements)
+        verdict, took = "pass" if each.has_passed else "**FAIL**", f"{each.circumstances.get('took_seconds', '')}"
+        rows.append([each.scenario, each.platform, verdict, f"{good} of {len(each.judgements)}", took])
+    whole = sum(float(each.circumstances.get("took_seconds", 0)) for each in results)
+    return [*(_row(cells) for cells in rows), "", f"{whole:.0f} s in all."]
+
+
+def _programs(results: Sequence[ScenarioResult]) -> list[str]:
+    """The versions of the programs that ran beside the agent; nothing where none did."""
+    found = {name: version for each in results for name, version in each.circumstances.get("programs", {}).items()}
+    if not found:
+        return []
+    rows = [["program", "version"], ["---"] * 2, *([name, version] for name, version in sorted(found.items()))]
+    return ["## Programs", "", *(_row(cells) for cells in rows), ""]
 
 
 def coverage_table(results: Iterable[ScenarioResult]) -> list[str]:

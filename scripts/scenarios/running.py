@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ from harness.agent_process import end_strays
 from process_bench.load import LoadError
 
 from scenarios.command_run import run_step
-from scenarios.definition import HOST, Scenario, parse_scenario
+from scenarios.definition import Failure, Scenario, parse_scenario
 from scenarios.document import near
 from scenarios.guest import IN_GUEST, run_in_machine
 from scenarios.judgement import ScenarioResult
 from scenarios.judging import judge
 from scenarios.measured import measure
 from scenarios.profiling import profiles
+from scenarios.shapes import HOST
 from scenarios.stage import NotPossible
 
 FOLDER = Path(__file__).parent / "definitions"
@@ -54,18 +55,42 @@ def load_scenario(name: str) -> Scenario:
     return read_scenario(path)
 
 
+def with_members(names_wanted: Sequence[str]) -> list[Scenario]:
+    """These scenarios, each followed by those that belong to it; each once. *Raises:* as load_scenario."""
+    found: dict[str, Scenario] = {}
+    waiting = list(names_wanted)
+    while waiting:
+        name = waiting.pop(0)
+        if name not in found:
+            found[name] = load_scenario(name)
+            waiting = [*found[name].scenarios, *waiting]
+    return [each for each in found.values() if each.validators or each.commands]
+
+
+def short(scenario: Scenario) -> Scenario:
+    """The short form, where it has one."""
+    return shortened(scenario, scenario.short_seconds or None)
+
+
 def read_scenario(path: Path) -> Scenario:
     """*Raises:* DefinitionError with line and column; OSError."""
     return parse_scenario(path.read_text(errors="replace"), origin=str(path))
 
 
 def shortened(scenario: Scenario, seconds: float | None) -> Scenario:
-    """The same for so many seconds; failures keep their place in it."""
+    """The same for so many seconds; failures keep their place in it, and those of programs their part of it."""
     if seconds is None or not scenario.duration_seconds:
         return scenario
     part = seconds / scenario.duration_seconds
-    failures = tuple(dataclasses.replace(each, at_seconds=each.at_seconds * part) for each in scenario.failures)
+    failures = tuple(_moved(each, part) for each in scenario.failures)
     return dataclasses.replace(scenario, duration_seconds=seconds, failures=failures)
+
+
+def _moved(failure: Failure, part: float) -> Failure:
+    kind = failure.kind
+    if failure.programs and "lasts" in kind.values:
+        kind = dataclasses.replace(kind, values={**kind.values, "lasts": float(kind.values["lasts"]) * part})
+    return dataclasses.replace(failure, at_seconds=failure.at_seconds * part, kind=kind)
 
 
 def prefixed(say: Say, name: str) -> Say:
@@ -113,6 +138,7 @@ def _measure_into(result: ScenarioResult, scenario: Scenario, say: Say, profile:
         finally:
             end_strays()
     result.judgements = judge(scenario.validators, done.evidence)
+    result.circumstances["programs"] = done.programs
     result.notes += done.notes
     result.series = done.series
 

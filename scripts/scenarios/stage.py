@@ -21,6 +21,9 @@ SCRIPTS = Path(__file__).parents[1]
 END_SECONDS = 20.0
 # A load that is late makes up for it: at the agent's own priority a busy machine would only measure the queue.
 NICE, LOAD_NICE = "nice", 10
+# Where ticks are judged by the millisecond, other work of the machine would be judged. The parts of the agent are equal among
+# themselves, so that one which takes the processor from another is found.
+FIRST_NICE = -20
 # Ended with this process, also where it is killed (prctl(2), PR_SET_PDEATHSIG).
 MORTAL = ("setpriv", "--pdeathsig", "KILL")
 
@@ -181,8 +184,8 @@ def reference_loop() -> Iterator[int]:
 
 
 @dataclass(slots=True)
-class Baseline:
-    """The process that records. `path` is complete when `end` was called."""
+class Recorder:
+    """A process that records until it is ended. `path` is complete when `end` was called."""
 
     process: "subprocess.Popen[bytes]"
     path: Path
@@ -195,15 +198,28 @@ class Baseline:
             assert self.process.stdin is not None
             self.process.stdin.close()
             if self.process.wait(END_SECONDS) != 0:
-                raise RuntimeError(f"the baseline ended with {self.process.returncode}")
+                raise RuntimeError(f"the process that wrote {self.path.name} ended with {self.process.returncode}")
 
 
 @contextmanager
-def baseline(where: Groups, path: Path) -> Iterator[Baseline]:
+def baseline(where: Groups, path: Path) -> Iterator[Recorder]:
     """It records until it is ended, or the context ends."""
-    command = [*MORTAL, sys.executable, "-m", "scenarios.baseline", str(path), str(where.root), str(where.load)]
+    with _recording("scenarios.baseline", path, where.root, where.load) as found:
+        yield found
+
+
+@contextmanager
+def metronome(path: Path, interval_ns: int) -> Iterator[Recorder]:
+    """It wakes at each interval until it is ended, or the context ends; with the priority of an agent whose ticks are judged."""
+    with _recording("scenarios.metronome", path, interval_ns, before=(NICE, "-n", str(FIRST_NICE))) as found:
+        yield found
+
+
+@contextmanager
+def _recording(module: str, path: Path, *words: object, before: Sequence[str] = ()) -> Iterator[Recorder]:
+    command = [*before, *MORTAL, sys.executable, "-m", module, str(path), *map(str, words)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(SCRIPTS)})
-    found = Baseline(process, path)
+    found = Recorder(process, path)
     try:
         yield found
     finally:

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 import duckdb
 from harness.agent_process import AgentProcess
-from harness.sinks.collector import Collector
+from harness.sinks.collector import Collector, requests_of
+from harness.sinks.kafka_broker import KafkaBroker
 from harness.sinks.object_server import ObjectServer
 from harness.sinks.prometheus import Prometheus
 from harness.waiting import wait_until
@@ -23,10 +24,15 @@ from msgspec import Struct
 
 from agent.cli.query_database import QueryRequest, open_query_database
 from agent.model.timebase import MS
+from agent.topic.column_reading import values_of
+from agent.topic.message import decode_message
+from agent.topic.topic import RAW_TOPIC
 from workers import registry
 
 NAME = "trial"
 WORKER = f"exporter/{NAME}"
+# More than any request has.
+_LAST_BYTES = 2 << 20
 # One tick: its time in ms of unix time, and how many processes lived then.
 Tick = tuple[int, int]
 
@@ -48,6 +54,10 @@ class SinkSide(Protocol):
         """The ticks in each delivery that has arrived, in their order; a sink that cannot tell them apart gives one."""
         ...
 
+    def newest_ms(self) -> int:
+        """The time of the newest tick that has arrived; 0: none has."""
+        ...
+
 
 class Verdict(Struct, frozen=True):
     """What a trial found: ticks stored here, of those missing there, those that are there more than once, and how many deliveries
@@ -66,19 +76,26 @@ class PrometheusSide:
     doubled_max_per_kill = 0
     is_prompt = True
 
-    def __init__(self, prometheus: Prometheus, resolution: str = "1ms") -> None:
+    def __init__(self, prometheus: Prometheus, resolution: str = "1ms", *, at: str = "") -> None:
+        """`at`: HOST:PORT that leads there, where it is not reached itself."""
         self.prometheus = prometheus
         self._resolution = resolution
+        self._at = at or f"{prometheus.address}:{prometheus.port}"
 
     @property
     def section(self) -> str:
         """See SinkSide."""
-        return f'kind = "prometheus"\nendpoint = "{self.prometheus.write_url}"\nresolution = "{self._resolution}"\n'
+        return f'kind = "prometheus"\nendpoint = "http://{self._at}/api/v1/write"\nresolution = "{self._resolution}"\n'
 
     def deliveries(self) -> list[list[Tick]]:
         """See SinkSide."""
         found = [series.samples for series in self.prometheus.samples("evergauge_processes")]
         return [[(round(at * 1000), round(value)) for samples in found for at, value in samples]]
+
+    def newest_ms(self) -> int:
+        """See SinkSide."""
+        found = self.prometheus.query("timestamp(evergauge_processes)")
+        return max((round(value * 1000) for series in found for _, value in series.samples), default=0)
 
 
 class CollectorSide:
@@ -88,17 +105,34 @@ class CollectorSide:
     doubled_max_per_kill = 1
     is_prompt = True
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, *, at: str = "") -> None:
+        """`at`: HOST:PORT that leads there, where it is not reached itself."""
         self.collector = collector
+        self._at = at or f"{collector.address}:{collector.http_port}"
+        # Up to where its file was read, and the newest tick in that.
+        self._read_bytes = self._newest_ms = 0
 
     @property
     def section(self) -> str:
         """See SinkSide."""
-        return f'kind = "otlp"\nendpoint = "http://127.0.0.1:{self.collector.http_port}"\n'
+        return f'kind = "otlp"\nendpoint = "http://{self._at}"\n'
 
     def deliveries(self) -> list[list[Tick]]:
         """See SinkSide."""
         return [ticks for request in self.collector.records("metrics") if (ticks := ticks_in(request))]
+
+    def newest_ms(self) -> int:
+        """See SinkSide. Only what is new in the file is read, and at the first time its last part."""
+        path = self.collector.file("metrics")
+        if path.exists():
+            with path.open("rb") as file:
+                self._read_bytes = self._read_bytes or max(0, path.stat().st_size - _LAST_BYTES)
+                file.seek(self._read_bytes)
+                whole = file.read().rpartition(b"\n")[0]
+            self._read_bytes += len(whole)
+            found = (at for request in requests_of(whole.decode(errors="replace")) for at, _ in ticks_in(request))
+            self._newest_ms = max(self._newest_ms, *found, 0)
+        return self._newest_ms
 
 
 def ticks_in(request: dict[str, Any]) -> list[Tick]:
@@ -135,6 +169,16 @@ class FileSide:
         text = "".join(path.read_text() for path in sorted(self.folder.glob("*-metrics-*.jsonl")))
         return [ticks for line in text.splitlines(keepends=True) if line.endswith("\n") and (ticks := ticks_in(json.loads(line)))]
 
+    def newest_ms(self) -> int:
+        """See SinkSide. Only the end of the newest file is read."""
+        path = max(self.folder.glob("*-metrics-*.jsonl"), default=None)
+        if path is None:
+            return 0
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LAST_BYTES))
+            whole = file.read().rpartition(b"\n")[0]
+        return max((at for request in requests_of(whole.decode(errors="replace")) for at, _ in ticks_in(request)), default=0)
+
 
 class ObjectSide:
     """A real object server behind the kind `object`: files that are sealed every second."""
@@ -167,6 +211,49 @@ class ObjectSide:
         with closing(duckdb.connect()) as database:
             rows = database.execute("SELECT timestamp, processes FROM read_parquet($1)", [files]).fetchall()
         return [[(at // MS, count) for at, count in rows]]
+
+    def newest_ms(self) -> int:
+        """See SinkSide."""
+        return _newest(self.deliveries())
+
+
+def _newest(deliveries: list[list[Tick]]) -> int:
+    return max((at for delivery in deliveries for at, _ in delivery), default=0)
+
+
+class KafkaSide:
+    """A real broker behind the kind `kafka`."""
+
+    flags: dict[str, str] = {}  # noqa: RUF012  never changed
+    doubled_max_per_kill = 0
+    is_prompt = True
+
+    def __init__(self, broker: KafkaBroker, prefix: str = "", at: str = "") -> None:
+        """`at`: HOST:PORT that leads there, where it is not reached itself."""
+        self.broker = broker
+        self.prefix = prefix
+        self._at = at
+        # What was read before is not read again.
+        self._behind: dict[int, int] = {}
+        self._found: list[list[Tick]] = []
+
+    @property
+    def section(self) -> str:
+        """See SinkSide."""
+        brokers = self._at or self.broker.address_text
+        return f'kind = "kafka"\nbrokers = "{brokers}"\ntopic_prefix = "{self.prefix}"\npartitions = 2\n'
+
+    def deliveries(self) -> list[list[Tick]]:
+        """See SinkSide: each message of `process_scan` that was committed."""
+        for each in self.broker.messages_after(f"{self.prefix}{RAW_TOPIC}", self._behind):
+            if dict(each.headers)["schema"].startswith(b"process_scan/"):
+                scan: Any = values_of(decode_message(each.headers, each.value).rows)
+                self._found.append([(at // MS, count) for at, count in zip(scan["timestamp"], scan["processes"], strict=True)])
+        return self._found
+
+    def newest_ms(self) -> int:
+        """See SinkSide."""
+        return _newest(self.deliveries())
 
 
 class ExportTrial:

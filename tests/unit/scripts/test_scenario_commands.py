@@ -10,7 +10,8 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "scripts/bench"))
 sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
 
 from scenarios.command_run import last_tests, run_step
-from scenarios.definition import HOST, CommandStep
+from scenarios.definition import CommandStep
+from scenarios.shapes import HOST
 from verification.sources import source_digest
 from verification.test_record import RecordedTests, write_record
 

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
 
 from scenarios.definition import Scenario, parse_scenario
 from scenarios.document import DefinitionError
+from scenarios.running import short, with_members
 
 DEFINITIONS = Path(__file__).parents[3] / "scripts/scenarios/definitions"
 GOOD = """\
@@ -85,6 +86,75 @@ def test_an_error_names_the_place_and_the_near_word(old: str, new: str, error: s
     with pytest.raises(DefinitionError) as caught:
         _parsed(GOOD.replace(old, new))
     assert error in str(caught.value)
+
+
+BROKEN = """\
+name: broken
+about: A sentence.
+workload: none
+programs:
+  - {kind: collector, way: proxy}
+  - {kind: collector, name: far, way: lossy}
+  - {kind: files}
+duration: 40s
+short: 10s
+failures:
+  - {at: 5s, do: delay, by: 1s, lasts: 10s}
+  - {at: 20s, do: restart, program: far, lasts: 2s}
+validators:
+  - judge: delivery
+"""
+
+
+def test_a_failure_of_programs_happens_to_those_that_it_can_happen_to() -> None:
+    """A proxy delays, so only what is behind one is delayed; any program can be started again."""
+    found = _parsed(BROKEN)
+    assert [each.name for each in found.programs] == ["collector", "far", "files"]
+    assert [each.programs for each in found.failures] == [("collector",), ("far",)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ("kind: files", "kind: file", "f.yaml:7:12: 'kind': there is no 'file'; did you mean files?"),
+        ("{kind: files}", "{name: x}", "f.yaml:7:5: item 3 of 'programs' lacks 'kind'"),
+        ("name: far, ", "", "f.yaml:6:5: there are two programs 'collector': give one of them a 'name'"),
+        ("name: far", "name: Far away", "f.yaml:6:29: 'name' must be at most 32 small letters"),
+        ("way: proxy", "way: direct", "f.yaml:11:18: delay needs a program with `way: proxy` under 'programs'"),
+        ("program: far", "program: fur", "f.yaml:12:37: restart cannot happen to 'fur'; did you mean far?"),
+        ("by: 1s", "by: 1s, program: far", "f.yaml:11:42: delay cannot happen to 'far'; known: collector"),
+        ("duration: 40s\nshort: 10s", "duration: 40s\nshort: 50s", "f.yaml:9:8: 'short' must be from 1s to 40s"),
+    ],
+)
+def test_what_cannot_happen_to_a_program_is_said(old: str, new: str, error: str) -> None:
+    """Before anything is started."""
+    assert old in BROKEN
+    with pytest.raises(DefinitionError) as caught:
+        _parsed(BROKEN.replace(old, new))
+    assert error in str(caught.value)
+
+
+def test_the_short_form_keeps_each_failure_in_its_place() -> None:
+    """A quarter of the time, a quarter of each failure of a program; without a short form all stays as it is."""
+    found = short(_parsed(BROKEN))
+    assert (found.duration_seconds, [each.at_seconds for each in found.failures]) == (10, [1.25, 5])
+    assert [each.kind.values["lasts"] for each in found.failures] == [2.5, 0.5]
+    assert short(_parsed(GOOD)) == _parsed(GOOD)
+
+
+def test_a_group_has_only_the_names_of_others() -> None:
+    """It is run by running those, each once."""
+    found = _parsed("name: all\nabout: A sentence.\nscenarios: [failover, network_latency]\n")
+    assert (found.scenarios, found.goals) == (("failover", "network_latency"), ())
+    with pytest.raises(DefinitionError, match="the definition lacks 'duration'"):
+        _parsed("name: all\nabout: A sentence.\nscenarios: [failover]\nworkload: none\n")
+
+
+def test_each_member_of_the_integration_report_exists_and_has_a_short_form() -> None:
+    """One that does not exist would be found when somebody waits for the report."""
+    members = with_members(["integration"])
+    assert {"failover", "failover_exports", "network_latency", "network_partition"} <= {each.name for each in members}
+    assert [each.name for each in members if each.programs and not 0 < each.short_seconds <= 90] == []
 
 
 @pytest.mark.parametrize(

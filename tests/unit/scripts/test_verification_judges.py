@@ -10,10 +10,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[3] / "scripts/bench"))
 sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
 
-from scenarios.definition import VALIDATORS, ValidatorChoice
+from scenarios.definition import ValidatorChoice
 from scenarios.evidence import Evidence
 from scenarios.judgement import Judgement, ScenarioResult
 from scenarios.judging import judge
+from scenarios.shapes import VALIDATORS
 from schema_gate.compare import refusals
 from schema_gate.declared import declared
 from verification.judges import (
