@@ -15,6 +15,9 @@ from msgspec import NODEFAULT, Struct, inspect
 import agent
 from agent.fleet import message as fleet_message
 from agent.fleet.update import Update
+from agent.lake.commit import LakeCommit
+from agent.lake.lake_state import _Checkpoint
+from agent.lake.log import _Hint
 from agent.launch import Launch
 from agent.model import control, message
 from agent.model.control.document import Document
@@ -35,7 +38,9 @@ from supervisor.core.limit_book import _LimitsDocument
 from supervisor.core.rulebook import _RulesDocument
 from supervisor.shell.started_worker import Certificate
 from workers import registry
+from workers.compactor.lease import _LeaseText
 from workers.export.file.rotated import DeliveredRecord
+from workers.export.kafka.sent_mark import KeptMark
 from workers.export.snapshot_file import SinkSnapshot
 from workers.gpu.collector_process import Debris
 from workers.hub.membership import MembershipDocument
@@ -72,6 +77,11 @@ ROOTS: tuple[type[Struct], ...] = (
     Debris,
     DeliveredRecord,
     SinkSnapshot,
+    KeptMark,
+    LakeCommit,
+    _Checkpoint,
+    _Hint,
+    _LeaseText,
     SourceList,
     RememberedStarts,
     protocol.WorkloadRecord,

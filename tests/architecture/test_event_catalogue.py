@@ -159,7 +159,7 @@ def test_kinds_are_whole(kind: object) -> None:
 
 def test_names_known_from_elsewhere_are_kinds() -> None:
     """Each alias means a kind, and one that names a phase a condition."""
-    assert len(ALIASES) == 10
+    assert len(ALIASES) == 11
     for alias in ALIASES.values():
         assert alias.phase is None or KINDS[alias.kind].form is EventForm.CONDITION
     assert named("BreakerClosed") == EventAlias("breaker_open", ConditionPhase.END)

@@ -26,6 +26,9 @@ NOT_DECLARED = {
     "WireFacts": "inside one process",
     "GpuAnswer": "from a child to its own parent",
     "CompactReport": "from a child to its own parent",
+    "LakeOrder": "from a process to its own child",
+    "LakeReport": "from a child to its own parent",
+    "_NewestTold": "from a child to its own parent",
     "SealReport": "from a child to its own parent",
     "ServedProblem": "from a worker to the supervisor that started it",
     "HeldSeries": "inside a snapshot, which is thrown away where it does not decode",
@@ -36,7 +39,7 @@ NOT_DECLARED = {
     "Any": "rows, which their tables declare",
 }
 # What names a type that is decoded without being one.
-CONTAINERS = frozenset({"list", "tuple", "dict", "str", "None", "type", "content", "kind", "T"})
+CONTAINERS = frozenset({"list", "tuple", "dict", "str", "int", "None", "type", "content", "kind", "T"})
 
 
 def decoded_types(tree: ast.Module) -> Iterator[str]:
