@@ -22,6 +22,10 @@ from agent.store.digest import MAGIC, add_digest
 
 # 3 is the level that zstd itself takes. Said here, so that files of one version are alike.
 _LEVEL = 3
+# Times and counters grow in small steps, and numbers of bytes have few digits in common: differences take less room than plain
+# numbers and less time than a dictionary that is given up. Fractions seldom repeat, and where they do zstd sees it: plain numbers
+# take less of both (`scripts/bench/compaction`).
+_ENCODINGS = {"int64": "DELTA_BINARY_PACKED", "double": "PLAIN"}
 
 
 class FileMarks(Struct, frozen=True):
@@ -124,3 +128,8 @@ class ParquetFile:
         Without this Arrow finishes the file when Python forgets it, and complains of a full disk once more.
         """
         self._writer.is_open = False
+
+
+def encodings_of(schema: Any) -> dict[str, str]:
+    """How columns of a merged file are encoded that need no dictionary. `schema`: a `pyarrow.Schema`."""
+    return {field.name: _ENCODINGS[str(field.type)] for field in schema if str(field.type) in _ENCODINGS}

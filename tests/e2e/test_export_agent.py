@@ -119,6 +119,10 @@ class _Refusing:
         """See SinkSide."""
         return []
 
+    def newest_ms(self) -> int:
+        """See SinkSide."""
+        return 0
+
 
 @pytest.mark.timeout(120)
 def test_nothing_shows_a_secret(tmp_path: Path) -> None:

@@ -407,8 +407,8 @@ def test_the_view_has_each_interval_of_a_pod_once(host: Path) -> None:
 
 
 def commands_of(text: str) -> list[str]:
-    """The statements that stand on command lines of a page, as the shell hands them over."""
-    found = re.findall(r'query "([^"]+)"', text)
+    """The statements of `agentctl query` on command lines of a page, as the shell hands them over; no other program's `--query`."""
+    found = re.findall(r'(?<!-)query "([^"]+)"', text)
     return [" ".join(statement.split()) for statement in found if not statement.startswith("$(")]
 
 

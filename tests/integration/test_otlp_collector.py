@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fakes.sink_context import sink_context
 from fakes.stored_batch import STAMP_NS, stored
-from google.protobuf import json_format  # type: ignore[import-untyped]  # it comes with opentelemetry-proto, without types
+from google.protobuf import json_format
 from harness.sinks.certificates import Authority
 from harness.sinks.collector import Collector, CollectorTls
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest

@@ -9,9 +9,9 @@ from fakes.series_rows import BEGIN_NS, sketch_batch, unit_batch
 from harness.sinks.prometheus import Prometheus, Version
 from harness.waiting import wait_until
 
+from agent.endpoint import Endpoint
 from agent.model.timebase import S
 from agent.store.batch import StoredBatch
-from workers.export.endpoint import Endpoint
 from workers.export.http_client import HttpClient
 from workers.export.http_option import HttpSetup
 from workers.export.remote_write_sink import RemoteWriteOptions, RemoteWriteSink, WriteParcel

@@ -5,10 +5,10 @@
 
 from collections.abc import Iterable, Iterator
 
+from agent.model.protobuf import delimited, double, packed, signed, text, varint, whole, zigzag
 from agent.model.sketch import SketchColumns
 from agent.model.sketch_export import native_histogram
 from agent.model.timebase import S
-from workers.export.protobuf import delimited, double, packed, signed, text, varint, whole, zigzag
 from workers.export.series.metric import Metric
 from workers.export.series.sketch_cache import SketchCache
 from workers.export.series.table import SeriesFamily

@@ -212,7 +212,8 @@ class ProcessProbe(NoRules):
         parts = tail_parts(self._table.totals, choice.chosen_for, largest)
         self._heartbeat()
         unreadable, self._unreadable_before = self._table.unreadable - self._unreadable_before, self._table.unreadable
-        account = TickAccount(living, deaths, choice, len(scan.started), unreadable, self._details.io_unreadable)
+        lacks_cpu = any(process.interval_cpu_ns is None for process in scan.active)
+        account = TickAccount(living, deaths, choice, len(scan.started), unreadable, self._details.io_unreadable, lacks_cpu)
         self._sketches.take(scan, deaths, self._table, times.wall_ns)
         sketch_rows = self._sketches.rows(times.wall_ns)
         self._conditions.tell("sketch_fallback", self._sketches.problem)
