@@ -45,7 +45,7 @@ count for it, and `--lake configured` is the store of setting lake.url.""",
             Option(
                 "--metric",
                 "METRIC",
-                "cpu: CPU time of a process in a tick; rss: its memory; read, write: its storage I/O; llc, bandwidth: of a pod",
+                "cpu: CPU time of a process in a tick; rss: its memory; read, write: storage I/O; llc, bandwidth: of a pod",
                 choices=METRICS,
             ),
             Option("--p", "PERCENTS", "which percentiles, such as 50,95,99.9 (default 50,95,99)"),

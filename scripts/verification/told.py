@@ -31,6 +31,7 @@ _QUIET = f"{_GOVERNANCE}test_every_condition_of_a_quiet_worker_has_its_end"
 _FALLBACKS = "tests/integration/test_exit_fallbacks.py::"
 _SKETCH = "tests/crash/test_sketch_fallback.py::test_a_sketch_that_cannot_be_built_is_told_and_its_values_are_kept"
 _CAPTURE = "tests/unit/workers/samplers/test_process_stages.py::test_a_flat_load_begins_and_ends_the_condition_once"
+_ROUTER = "tests/integration/test_router_http.py::test_new_windows_without_sketches_are_a_condition_once"
 PROOFS: Mapping[str, ToldProof] = {
     "module_over_limit": ToldProof((_BREAKERS, _AGENT), (_BREAKERS, _AGENT)),
     "degraded": ToldProof((_BREAKERS, _AGENT), (_QUIET,)),
@@ -43,6 +44,7 @@ PROOFS: Mapping[str, ToldProof] = {
         (f"{_FALLBACKS}test_the_next_source_has_all_the_cpu_of_the_dead",),
         (f"{_FALLBACKS}test_a_capability_that_comes_back_brings_the_records_back",),
     ),
+    "router_fallback": ToldProof((_ROUTER,), (_ROUTER,)),
     "capture_below_target": ToldProof((_CAPTURE,), (_CAPTURE,)),
     "segment_abandoned": ToldProof(
         ("tests/integration/test_writer_broken_disk.py::test_a_segment_that_takes_no_more_is_followed_by_a_new_one_at_once",)

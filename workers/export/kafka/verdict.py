@@ -33,7 +33,7 @@ _TOO_LARGE = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "_MSG_SIZ
 _REFUSED = frozenset({"INVALID_RECORD", "_INVALID_MSG"})
 _FENCED = frozenset({"_FENCED", "PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH"})
 # How long it took, how often, and which of its threads it was, change each time.
-_CHANGING = re.compile(r" \(after .*|\[thrd:[^]]*\]:? ?|(?:Txn|Group)Coordinator(?:/\d+)?: |/bootstrap\b|/\d+(?=: )")
+_CHANGING = re.compile(r" \(after .*|\[thrd:[^]]{0,200}\]:? ?|(?:Txn|Group)Coordinator(?:/\d+)?: |/bootstrap\b|/\d+(?=: )")
 
 
 def kafka_verdict(name: str, text: str, place: str) -> Later | Paused | Refused | TooLarge:

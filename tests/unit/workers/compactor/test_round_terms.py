@@ -1,4 +1,4 @@
-"""What is told of a round, where nobody listens."""
+"""What a round reports, where nobody listens."""
 
 from workers.compactor.plan import LakeJob
 from workers.compactor.round_terms import JobResult, RoundView

@@ -1,4 +1,4 @@
-"""The compactor's work: when a round starts, what is told of it, and what becomes of one that fails."""
+"""The compactor's work: when a round starts, what is reported, and what becomes of one that fails."""
 
 from collections.abc import Callable
 from pathlib import Path
