@@ -43,14 +43,15 @@ class Asker:
         self._is_over.set()
         self._thread.join()
 
-    def wait_sketched(self, say: Callable[[str], None]) -> None:
-        """Until the newest answer reads all windows from sketches, or it takes too long."""
+    def wait_sketched(self, until_ns: int, say: Callable[[str], None]) -> None:
+        """Until the last window that ended by then is read from its sketches, or that takes too long."""
+        start_ns = until_ns // WINDOW_NS * WINDOW_NS - WINDOW_NS
         until = time.monotonic() + LAST_SECONDS
         while time.monotonic() < until:
-            if self.answers and set(self.answers[-1].ways.values()) == {"sketch"}:
+            if self.answers and self.answers[-1].ways.get(start_ns) == "sketch":
                 return
             time.sleep(1)
-        say("the router does not read all windows from sketches")
+        say(f"the router does not read the last minute from sketches, after {LAST_SECONDS:g} s")
 
     def _run(self) -> None:
         while not self._is_over.wait(self._every_seconds):

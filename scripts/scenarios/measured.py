@@ -180,7 +180,7 @@ def _run_window(staged: _Stage) -> _Window:
             window.there = deliveries(staged.programs)
         if asker is not None:
             staged.say("waiting until the router reads sketches again")
-            asker.wait_sketched(staged.say)
+            asker.wait_sketched(window.end_ns, staged.say)
             window.answers, window.refused = asker.answers, asker.refused
     window.pss_by_sink = watch.pss
     return window

@@ -25,7 +25,10 @@ class AnsweredNumber:
 
 @dataclass(frozen=True, slots=True)
 class RouterAnswer:
-    """An answer over windows from `since_ns` on and before `until_ns`. `ways`: by the start of each window where it was read."""
+    """An answer over windows from `since_ns` on and before `until_ns`.
+
+    `ways`: by the start of each window where it was read; `whys`: why not from sketches, in the router's word.
+    """
 
     asked_ns: int
     seconds: float
@@ -36,6 +39,7 @@ class RouterAnswer:
     numbers: Sequence[AnsweredNumber]
     sources: Mapping[str, int]
     ways: Mapping[int, str]
+    whys: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -56,13 +60,14 @@ class AskedWindow:
     """A window that ended while questions were asked.
 
     `has_sketch`: the agent has made a whole one; `is_stopped`: what brings sketches to the store was away when it ended. `ways`:
-    what answers said, with seconds after its end, in order.
+    what answers said, with seconds after its end, in order; `whys`: why not sketches.
     """
 
     start_ns: int
     has_sketch: bool
     is_stopped: bool
     ways: Sequence[tuple[float, str]]
+    whys: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -88,11 +93,18 @@ def answer_of(document: Row, asked_ns: int, seconds: float, since_ns: int, until
         AnsweredNumber(name, value, None if between is None else between["low"], None if between is None else between["high"])
         for name, value, between in found
     ]
-    ways = {
-        start: leg["way"] for leg in document.get("explain", ()) for start in range(leg["since_ns"], leg["until_ns"], WINDOW_NS)
-    }
+    legs = [(at, leg) for leg in document.get("explain", ()) for at in range(leg["since_ns"], leg["until_ns"], WINDOW_NS)]
     return RouterAnswer(
-        asked_ns, seconds, document["kind"], document["metric"], since_ns, until_ns, numbers, document["sources"], ways
+        asked_ns=asked_ns,
+        seconds=seconds,
+        kind=document["kind"],
+        metric=document["metric"],
+        since_ns=since_ns,
+        until_ns=until_ns,
+        numbers=numbers,
+        sources=document["sources"],
+        ways={at: leg["way"] for at, leg in legs},
+        whys={at: leg["why"] for at, leg in legs if leg["why"] is not None},
     )
 
 
@@ -171,15 +183,19 @@ def asked_windows(
     """Each window that some answer speaks of. `sketched`: windows with whole sketches; `stopped`: when none came to the store."""
     whole = set(sketched)
     ways: dict[int, list[tuple[float, str]]] = {}
+    whys: dict[int, dict[str, None]] = {}
     for answer in sorted(answers, key=lambda each: each.asked_ns):
         for start_ns, way in answer.ways.items():
             ways.setdefault(start_ns, []).append(((answer.asked_ns - start_ns - WINDOW_NS) / 1e9, way))
+            if (why := answer.whys.get(start_ns)) is not None:
+                whys.setdefault(start_ns, {})[why] = None
     return [
         AskedWindow(
             start_ns,
             start_ns in whole,
             any(begin_ns <= start_ns + WINDOW_NS < end_ns for begin_ns, end_ns in stopped),
             ways[start_ns],
+            list(whys.get(start_ns, ())),
         )
         for start_ns in sorted(ways)
     ]
@@ -192,6 +208,7 @@ def window_lines(windows: Sequence[AskedWindow]) -> list[str]:
         changes = [found for at, found in enumerate(window.ways) if not at or window.ways[at - 1][1] != found[1]]
         said = ", ".join(f"{way} after {seconds:.1f} s" for seconds, way in changes)
         told = "" if window.has_sketch else "; without a whole sketch"
+        told += f"; because {', '.join(window.whys)}" if window.whys else ""
         told += "; what brings sketches was away" if window.is_stopped else ""
         lines.append(f"router, minute {number}: {said}{told}")
     return lines

@@ -6,7 +6,7 @@ from scenarios.definition import ValidatorChoice
 from scenarios.evidence import Evidence
 from scenarios.export_evidence import percentile
 from scenarios.judgement import Judgement, above, below, missing
-from scenarios.router_evidence import AskedWindow
+from scenarios.router_evidence import WINDOW_NS, AskedWindow
 
 SHOWN = 3
 
@@ -22,7 +22,8 @@ def judge_truth(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Judgeme
         f"{router.judged} numbers of {len(router.answers)} answers, {router.unbounded} of them without a bound; {router.refused} "
         f"questions refused; p50 {percentile(took, 0.5)} and p99 {percentile(took, 0.99)} ms"
     )
-    bad = "; ".join(router.untrue[:SHOWN])
+    unknown = sum("'unknown': 0" not in each for each in router.untrue)
+    bad = f"{unknown} of them with minutes unknown; {'; '.join(router.untrue[:SHOWN])}; {seen}" if router.untrue else ""
     yield below(choice.name, choice.goal, "numbers whose interval lacks the truth", len(router.untrue), 0.0, bad or seen, "")
     bounded, least = router.judged - router.unbounded, float(choice.limits["numbers_least"])
     yield above(choice.name, choice.goal, "numbers with a bound", bounded, least, seen)
@@ -41,7 +42,9 @@ def judge_fallback(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Judg
     told = f"{len(without)} windows lacked sketches when they ended; answered from raw rows after their end: {shown}"
     yield below(choice.name, choice.goal, "windows not answered from raw rows", len(took) - len(within), 0.0, told, "")
     yield below(choice.name, choice.goal, "slowest answer from raw rows", max(within, default=float("inf")), limit, told, "s")
-    yield from _judge_return(choice, windows, max(each.start_ns for each in without))
+    # Those that ended later may still wait for their sketches.
+    judged = [each for each in windows if each.start_ns + WINDOW_NS <= evidence.end_ns]
+    yield from _judge_return(choice, judged, max(each.start_ns for each in without))
 
 
 def _judge_return(choice: ValidatorChoice, windows: Sequence[AskedWindow], last_ns: int) -> Iterator[Judgement]:
