@@ -1,4 +1,4 @@
-"""What a router answers while sketches stop: an interval without the truth is found, and a minute that is read from the wrong place."""
+"""What a router answers while sketches stop: an interval without the truth is found, and a minute read from the wrong place."""
 
 import dataclasses
 import sys
